@@ -1,0 +1,186 @@
+"""The files beside the shards: options.json, dataset_info.json, rejected.csv, COMPLETED.
+
+Totals come from the sidecars and not from Beam's counters, so that a resumed run adds
+up to the same as one that was never interrupted.
+"""
+
+import collections
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from beam_pipelines import config as config_lib
+from beam_pipelines import manifest
+from beam_pipelines import storage
+from beam_pipelines import transforms
+from tfmm import schema
+
+OPTIONS = 'options.json'  # what the directory was begun with
+_SHARD_FILE = re.compile(
+    rf'({"|".join(schema.SPLITS)})-\d{{5}}-of-\d{{5}}\.(tfrecord|json)')
+
+
+def read_options(output_dir: str) -> dict[str, Any] | None:
+  """The options that a directory was begun with; None if there are none."""
+  path = storage.join(output_dir, OPTIONS)
+  if not storage.exists(path):
+    return None
+  try:
+    return json.loads(storage.read_text(path))
+  except ValueError:
+    raise ValueError(f'{path} is damaged; delete {output_dir} and prepare it again, or '
+                     'give another --output_dir.') from None
+
+
+def job_options(job: transforms.Job) -> dict[str, Any]:
+  """The options of a job that must not change within one directory."""
+  options = {
+      'schema_version': schema.VERSION,
+      **job.config.to_dict(),
+      'label_separator': job.label_separator,
+      'num_shards': {s: n for s, n in job.num_shards.items() if n},
+  }
+  if job.split_fractions:
+    options['split_fractions'] = dict(job.split_fractions)
+    options['split_seed'] = job.split_seed
+  return options
+
+
+def check_options(job: transforms.Job):
+  """Raises `ValueError` if the directory holds shards made with other options."""
+  old = read_options(job.output_dir)
+  if old is None:
+    found = [n for n in storage.list_names(job.output_dir)
+             if _SHARD_FILE.fullmatch(n) or n == schema.COMPLETED]
+    if found:
+      raise ValueError(f'{job.output_dir} holds {found[0]} but no {OPTIONS}: it was not '
+                       'made by prepare_videos. Give another --output_dir.')
+    return
+  old, new = dict(old), job_options(job)
+  before, now = old.pop('num_shards', {}), new.pop('num_shards')
+  # A split that gained or lost all of its rows is no change of options.
+  changed = config_lib.differences(old, new) + [
+      f'num_shards of {split}: {before[split]} -> {now[split]}'
+      for split in schema.SPLITS if before.get(split, 0) != now.get(split, 0)
+      and split in before and split in now]
+  if changed:
+    raise ValueError(
+        f'{job.output_dir} was begun with other options ({"; ".join(changed)}). Give '
+        'another --output_dir, or delete that one.')
+
+
+def completion_mark(job: transforms.Job, rows: Sequence[manifest.Row]) -> str:
+  """Changes when a finished directory must be gone over again."""
+  return config_lib.fingerprint(
+      job_options(job), job.labels,
+      sorted([row.video_path, row.labels, job.split_of(row), storage.size(row.path)]
+             for row in rows))
+
+
+def completed_with(output_dir: str) -> str | None:
+  """The mark that a finished directory was completed with, or None."""
+  try:
+    text = storage.read_text(storage.join(output_dir, schema.COMPLETED))
+    return json.loads(text)['fingerprint']
+  except (OSError, ValueError, KeyError, TypeError):
+    return None
+
+
+def begin(job: transforms.Job):
+  """Sweeps what a killed run left, takes COMPLETED away, notes the options."""
+  storage.make_directory(job.output_dir)
+  storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
+  storage.remove(storage.join(job.output_dir, schema.COMPLETED))
+  wanted = {f for key in job.shard_keys() for f in _files(job, key)}
+  for name in storage.list_names(job.output_dir):
+    if _SHARD_FILE.fullmatch(name) and name not in wanted:
+      storage.remove(storage.join(job.output_dir, name))
+  storage.make_directory(storage.join(job.output_dir, storage.TEMPORARY))
+  storage.write_text(storage.join(job.output_dir, OPTIONS), _json(job_options(job)))
+
+
+def _files(job, key):
+  name = job.shard_name(key)
+  return name, schema.sidecar_name(name)
+
+
+def finish(job: transforms.Job, rows: Sequence[manifest.Row]) -> dict[str, Any]:
+  """Writes dataset_info.json and rejected.csv and, if any video is in, COMPLETED.
+
+  Returns:
+    `num_videos`, `num_clips`, `seconds`, `rejected` (reason -> count), `info`.
+
+  Raises:
+    OSError: If a shard is missing, whatever the engine reported.
+  """
+  sidecars = {}
+  for key in job.shard_keys():
+    sidecar = transforms.read_sidecar(job.output_dir, job.shard_name(key))
+    if sidecar is None:
+      raise OSError(f'shard {job.shard_name(key)} is not complete in {job.output_dir}; '
+                    'run the same command again.')
+    sidecars[key] = sidecar
+  info = dataset_info(job, sidecars)
+  rejected = [entry for sidecar in sidecars.values() for entry in sidecar['rejected']]
+  order = {row.video_path: k for k, row in enumerate(rows)}
+  rejected.sort(key=lambda entry: order.get(entry['video_path'], len(order)))
+  table = io.StringIO()
+  writer = csv.DictWriter(table, schema.REJECTED_COLUMNS, lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(rejected)
+  storage.write_text(storage.join(job.output_dir, schema.REJECTED), table.getvalue())
+  storage.write_text(storage.join(job.output_dir, schema.DATASET_INFO), _json(info))
+  totals = {
+      field: sum(split[field] for split in info['splits'].values())
+      for field in ('num_videos', 'num_clips', 'seconds')
+  }
+  storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
+  if totals['num_videos']:
+    storage.write_text(
+        storage.join(job.output_dir, schema.COMPLETED),
+        _json({'fingerprint': completion_mark(job, rows), **totals}))
+    storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
+  reasons = collections.Counter(entry['reason'] for entry in rejected)
+  return {**totals, 'rejected': dict(sorted(reasons.items())), 'info': info,
+          'without_audio': sum(s['without_audio'] for s in sidecars.values()),
+          'truncated': sum(s['truncated'] for s in sidecars.values())}
+
+
+def dataset_info(job: transforms.Job,
+                 sidecars: Mapping[transforms.ShardKey, Mapping[str, Any]]
+                ) -> dict[str, Any]:
+  """The content of dataset_info.json; every split of the schema is in it."""
+  splits = {}
+  for split in schema.SPLITS:
+    shards = [s for key, s in sorted(sidecars.items()) if key[0] == split]
+    per_label = dict.fromkeys(job.labels, 0)
+    for shard in shards:
+      for text, count in shard['per_label'].items():
+        per_label[text] += count
+    splits[split] = {
+        'num_videos': sum(s['num_videos'] for s in shards),
+        'num_clips': sum(s['num_clips'] for s in shards),
+        'seconds': round(sum(s['seconds'] for s in shards), 6),
+        'per_label': per_label,
+        'shards': [{
+            'file': s['file'],
+            'num_videos': s['num_videos'],
+            'clips_per_video': s['clips_per_video'],
+        } for s in shards],
+    }
+  return {
+      'schema_version': schema.VERSION,
+      'labels': list(job.labels),
+      'multi_label': bool(job.label_separator),
+      'splits': splits,
+      'options': job_options(job),
+      'views': job.config.views(),
+      'versions': transforms.versions(),
+  }
+
+
+def _json(value) -> str:
+  return json.dumps(value, ensure_ascii=False, indent=1) + '\n'

@@ -1,0 +1,162 @@
+"""`tf.train.SequenceExample` without TensorFlow, and a clip's record in it.
+
+The message classes are built in a private descriptor pool, so they never meet
+TensorFlow's own in one process. Serialisation is deterministic and equals, byte for
+byte, what TensorFlow writes.
+"""
+
+from collections.abc import Sequence
+
+from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pool
+from google.protobuf import message_factory
+import numpy as np
+
+from tfmm import schema
+from tfmm.media import clips
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_LISTS = (('BytesList', _FIELD.TYPE_BYTES), ('FloatList', _FIELD.TYPE_FLOAT),
+          ('Int64List', _FIELD.TYPE_INT64))
+
+
+def _add_field(message, name, number, kind, *, repeated=False, type_name=None):
+  field = message.field.add(
+      name=name, number=number, type=kind,
+      label=_FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL)
+  if type_name:
+    field.type_name = f'.tensorflow.{type_name}'
+  return field
+
+
+def _add_map(message, name, entry, value_type):
+  nested = message.nested_type.add(name=entry)
+  nested.options.map_entry = True
+  _add_field(nested, 'key', 1, _FIELD.TYPE_STRING)
+  _add_field(nested, 'value', 2, _FIELD.TYPE_MESSAGE, type_name=value_type)
+  _add_field(message, name, 1, _FIELD.TYPE_MESSAGE, repeated=True,
+             type_name=f'{message.name}.{entry}')
+
+
+def _build():
+  """The message class, from a copy of tensorflow/core/example's two proto files."""
+  file = descriptor_pb2.FileDescriptorProto(
+      name='sequence_example.proto', package='tensorflow', syntax='proto3')
+  for name, kind in _LISTS:
+    field = _add_field(file.message_type.add(name=name), 'value', 1, kind, repeated=True)
+    field.options.packed = kind != _FIELD.TYPE_BYTES
+  feature = file.message_type.add(name='Feature')
+  feature.oneof_decl.add(name='kind')
+  for number, (name, field_name) in enumerate(
+      (('BytesList', 'bytes_list'), ('FloatList', 'float_list'),
+       ('Int64List', 'int64_list')), start=1):
+    _add_field(feature, field_name, number, _FIELD.TYPE_MESSAGE,
+               type_name=name).oneof_index = 0
+  _add_map(file.message_type.add(name='Features'), 'feature', 'FeatureEntry', 'Feature')
+  _add_field(file.message_type.add(name='FeatureList'), 'feature', 1,
+             _FIELD.TYPE_MESSAGE, repeated=True, type_name='Feature')
+  _add_map(file.message_type.add(name='FeatureLists'), 'feature_list',
+           'FeatureListEntry', 'FeatureList')
+  example = file.message_type.add(name='SequenceExample')
+  _add_field(example, 'context', 1, _FIELD.TYPE_MESSAGE, type_name='Features')
+  _add_field(example, 'feature_lists', 2, _FIELD.TYPE_MESSAGE, type_name='FeatureLists')
+  for message in file.message_type:
+    for field in message.field:
+      if field.type == _FIELD.TYPE_BYTES:
+        field.ClearField('options')
+  pool = descriptor_pool.DescriptorPool()
+  pool.AddSerializedFile(file.SerializeToString())
+  return message_factory.GetMessageClass(
+      pool.FindMessageTypeByName('tensorflow.SequenceExample'))
+
+
+SequenceExample = _build()
+
+
+def _fill(feature, kind: str, values):
+  {'bytes': feature.bytes_list, 'int64': feature.int64_list,
+   'float': feature.float_list}[kind].value.extend(values)
+
+
+def set_context(example, key: str, *values):
+  """Sets a context feature; its kind is the schema's."""
+  _fill(example.context.feature[key], schema.CONTEXT_KINDS[key], values)
+
+
+def set_list(example, key: str, features: Sequence[Sequence]):
+  """Sets a feature list: one inner sequence of values for each feature."""
+  target = example.feature_lists.feature_list[key].feature
+  kind = schema.LIST_KINDS[key]
+  for values in features:
+    _fill(target.add(), kind, values)
+
+
+def serialize(example) -> bytes:
+  """Bytes, the same for the same content always."""
+  return example.SerializeToString(deterministic=True)
+
+
+def _microseconds(seconds: float) -> int:
+  return round(seconds * schema.MICROSECONDS)
+
+
+def from_clip(clip: clips.Clip, *, media_id: str, labels: Sequence[str],
+              label_indices: Sequence[int], frame_rate: float, sample_rate: int,
+              waveform: str) -> bytes:
+  """The record of one clip, as `tfmm.schema` describes it.
+
+  Args:
+    clip: With JPEGs as its frames.
+    media_id: The manifest's `video_path`.
+    labels: Texts.
+    label_indices: Their indices, as many.
+    frame_rate: Frames per second.
+    sample_rate: Hertz.
+    waveform: One of `schema.WAVEFORMS`.
+
+  Returns:
+    A serialised SequenceExample.
+  """
+  example = SequenceExample()
+  name = media_id.encode('utf-8')
+  alone = clip.index == 0 and clip.is_last
+  texts = [text.encode('utf-8') for text in labels]
+  context = {
+      schema.EXAMPLE_ID: (name if alone else b'%s#%d' % (name, clip.index),),
+      schema.MEDIA_ID: (name,),
+      schema.DATA_PATH: (name,),
+      schema.CLIP_START: (_microseconds(clip.start_s),),
+      schema.CLIP_END: (_microseconds(clip.end_s),),
+      schema.LABEL_INDEX: label_indices,
+      schema.LABEL_TEXT: texts,
+      schema.LABEL_STRING: texts,
+      schema.IMAGE_FORMAT: (b'JPEG',),
+      schema.IMAGE_FRAME_RATE: (frame_rate,),
+      schema.IMAGE_HEIGHT: (clip.height,),
+      schema.IMAGE_WIDTH: (clip.width,),
+      schema.IMAGE_CHANNELS: (3,),
+      schema.IMAGE_COLORSPACE: (b'RGB',),
+      schema.WAVEFORM_SAMPLE_RATE: (sample_rate,),
+      schema.WAVEFORM_NUM_SAMPLES: (len(clip.waveform),),
+      schema.WAVEFORM_NUM_CHANNELS: (1,),
+      schema.HAS_AUDIO: (int(clip.has_audio),),
+      schema.AUDIO_START: (_microseconds(clip.audio_start_s),),
+      schema.AUDIO_END: (_microseconds(clip.audio_end_s),),
+      schema.SCHEMA_VERSION: (schema.VERSION,),
+      schema.STATS_DECODED_FRAMES: (clip.counts.decoded_frames,),
+      schema.STATS_CORRUPT_FRAMES: (clip.counts.corrupt_frames,),
+      schema.STATS_BAD_PACKETS: (clip.counts.bad_packets,),
+      schema.STATS_TRUNCATED: (clip.counts.truncated,),
+  }
+  for key, values in context.items():
+    set_context(example, key, *values)
+  set_list(example, schema.IMAGE_ENCODED, [(data,) for data in clip.frames])
+  set_list(example, schema.IMAGE_TIMESTAMP,
+           [(_microseconds(time_s),) for time_s in clip.timestamps])
+  if waveform == 'float':
+    set_list(example, schema.WAVEFORM_FLOATS, [clip.waveform.tolist()])
+  else:
+    scaled = np.rint(clip.waveform * schema.PCM16_SCALE)
+    samples = np.clip(scaled, -32768, 32767).astype('<i2')
+    set_list(example, schema.WAVEFORM_BYTES, [(samples.tobytes(),)])
+  return serialize(example)

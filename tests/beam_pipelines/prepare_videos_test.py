@@ -1,0 +1,175 @@
+"""Tests of the command, in this process where possible and killed where needed."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from absl import flags
+from absl.testing import flagsaver
+import pytest
+
+from beam_pipelines import prepare_videos
+from tests import tiny_videos
+
+_ROOT = Path(__file__).resolve().parents[2]
+_SMALL = {'frame_rate': 10.0, 'short_side': 36, 'sample_rate': 8000}
+
+
+def _run(manifest, out, *arguments, **options):
+  if not flags.FLAGS.is_parsed():
+    flags.FLAGS.mark_as_parsed()
+  with flagsaver.flagsaver(manifest=str(manifest), output_dir=str(out),
+                           **{**_SMALL, **options}):
+    return prepare_videos.main(['prepare_videos', *arguments])
+
+
+def _shards(out):
+  return {p.name: p.read_bytes() for p in sorted(Path(out).glob('*.tfrecord'))}
+
+
+def _rejected(out):
+  with open(Path(out) / 'rejected.csv', encoding='utf-8', newline='') as file:
+    return list(csv.DictReader(file))
+
+
+def test_bad_videos_among_good_ones(tmp_path, capsys):
+  tiny_videos.make_set(tmp_path, num_videos=4)
+  (tmp_path / 'text.mp4').write_text('no film')
+  tiny_videos.make(tmp_path / 'sound.mp4', video=False)
+  manifest = tiny_videos.write_manifest(tmp_path / 'm.csv', [
+      ('videos/v0.mp4', 'a', 'train'), ('gone, "quoted".mp4', 'b', 'train'),
+      ('videos/v1.mp4', 'b', 'val'), ('text.mp4', 'a', 'test'),
+      ('sound.mp4', 'a', 'train'), ('videos/v2.mp4', 'a', 'test')])
+  assert _run(manifest, tmp_path / 'out') == 0
+  assert [(r['video_path'], r['reason']) for r in _rejected(tmp_path / 'out')] == [
+      ('gone, "quoted".mp4', 'missing'), ('text.mp4', 'open'), ('sound.mp4', 'no_video')]
+  err = capsys.readouterr().err
+  assert 'rejected: 3 (1 missing, 1 no_video, 1 open); see ' in err
+  info = json.loads((tmp_path / 'out' / 'dataset_info.json').read_text())
+  assert info['labels'] == ['a', 'b'] and info['multi_label'] is False
+  assert {s: e['num_videos'] for s, e in info['splits'].items()} == {
+      'train': 1, 'validation': 1, 'test': 1}
+  assert info['splits']['train']['per_label'] == {'a': 1, 'b': 0}
+  assert info['splits']['train']['shards'] == [{
+      'file': 'train-00000-of-00001.tfrecord', 'num_videos': 1,
+      'clips_per_video': [1]}]
+  assert info['options']['frame_rate'] == 10.0
+  assert (tmp_path / 'out' / 'COMPLETED').exists()
+  assert not (tmp_path / 'out' / '_tmp').exists()
+
+  # The same again says so; other options are refused with the difference.
+  before = _shards(tmp_path / 'out')
+  assert _run(manifest, tmp_path / 'out') == 0
+  assert 'nothing to do' in capsys.readouterr().err
+  assert _run(manifest, tmp_path / 'out', frame_rate=5.0) == 1
+  err = capsys.readouterr().err
+  assert 'frame_rate: 10.0 -> 5.0' in err and len(err.splitlines()) == 1
+  assert _run(manifest, tmp_path / 'out', num_shards=2) == 1
+  assert 'num_shards of train: 1 -> 2' in capsys.readouterr().err
+  assert _shards(tmp_path / 'out') == before
+
+  # The missing video comes: only its shard is made again.
+  (tmp_path / 'videos' / 'v3.mp4').rename(tmp_path / 'gone, "quoted".mp4')
+  assert _run(manifest, tmp_path / 'out') == 0
+  after = _shards(tmp_path / 'out')
+  assert [n for n in after if after[n] != before[n]] == ['train-00000-of-00001.tfrecord']
+  assert len(_rejected(tmp_path / 'out')) == 2
+
+
+def test_split_by_hash_and_shards_do_not_depend_on_workers(tmp_path):
+  manifest = tiny_videos.make_set(tmp_path, num_videos=8, seconds=.5)
+  rows = list(csv.reader(open(manifest)))[1:]
+  manifest = tiny_videos.write_manifest(manifest, [r[:2] for r in rows],
+                                        header=('video_path', 'label'))
+  fractions = {'split_fractions': ['train:0.6', 'test:0.4'], 'num_shards': 3}
+  assert _run(manifest, tmp_path / 'one', '--direct_num_workers=1',
+              '--direct_running_mode=in_memory', **fractions) == 0
+  assert _run(manifest, tmp_path / 'two', '--direct_num_workers=2', **fractions) == 0
+  one = _shards(tmp_path / 'one')
+  assert one == _shards(tmp_path / 'two')
+  assert len(one) == 6  # shards without a video are there too
+  for name in ('dataset_info.json', 'rejected.csv', 'COMPLETED'):
+    assert (tmp_path / 'one' / name).read_text() == (tmp_path / 'two' / name).read_text()
+
+
+def test_all_rejected(tmp_path, capsys):
+  manifest = tiny_videos.write_manifest(tmp_path / 'm.csv', [('a.mp4', 'x', 'train')])
+  assert _run(manifest, tmp_path / 'out') == 1
+  last = capsys.readouterr().err.splitlines()[-1]
+  assert 'all 1 videos were rejected (1 missing)' in last
+  assert _rejected(tmp_path / 'out')[0]['reason'] == 'missing'
+  assert not (tmp_path / 'out' / 'COMPLETED').exists()
+
+
+@pytest.mark.parametrize('arguments, options, says', [
+    (['--runner=DaskRunner'], {}, 'runner DaskRunner is refused'),
+    (['--runner=apache_beam.runners.dask.dask_runner.DaskRunner'], {}, 'refused'),
+    (['--frame_rat=10'], {}, 'did you mean --frame_rate?'),
+    (['--direct_num_worker=2'], {}, 'did you mean --direct_num_workers?'),
+    (['stray'], {}, 'stray'),
+    ([], {'short_side': 255}, 'short_side is 255'),
+    ([], {'num_shards': 0}, 'num_shards is 0'),
+    ([], {'timeout_seconds': 0.0}, 'timeout_seconds is 0'),
+    ([], {'manifest': '/none.csv'}, 'manifest /none.csv does not exist'),
+])
+def test_mistakes_are_one_line(tmp_path, capsys, arguments, options, says):
+  manifest = tiny_videos.write_manifest(tmp_path / 'm.csv', [('a.mp4', 'x', 'train')])
+  options = {'manifest': manifest, **options}
+  assert _run(options.pop('manifest'), tmp_path / 'out', *arguments, **options) == 1
+  err = capsys.readouterr().err
+  assert says in err and len(err.splitlines()) == 1
+  assert not (tmp_path / 'out').exists()
+
+
+def test_foreign_directory_is_not_touched(tmp_path, capsys):
+  manifest = tiny_videos.write_manifest(tmp_path / 'm.csv', [('a.mp4', 'x', 'train')])
+  (tmp_path / 'out').mkdir()
+  (tmp_path / 'out' / 'train-00000-of-00001.tfrecord').write_text('mine')
+  assert _run(manifest, tmp_path / 'out') == 1
+  assert 'not made by prepare_videos' in capsys.readouterr().err
+  assert (tmp_path / 'out' / 'train-00000-of-00001.tfrecord').read_text() == 'mine'
+
+
+def test_default_number_of_shards():
+  assert [prepare_videos.default_num_shards(n) for n in (1, 9, 512, 4000, 240_000)] == [
+      1, 2, 64, 64, 3750]
+
+
+def _command(manifest, out):
+  return [sys.executable, '-m', 'beam_pipelines.prepare_videos', f'--manifest={manifest}',
+          '--output_dir', str(out), '--num_shards', '4',
+          *(f'--{k}={v}' for k, v in _SMALL.items())]
+
+
+def test_killed_run_goes_on_and_ends_the_same(tmp_path):
+  manifest = tiny_videos.make_set(tmp_path, num_videos=16, splits=('train',), seconds=3,
+                                  width=320, height=240)
+  assert _run(manifest, tmp_path / 'whole', num_shards=4) == 0
+  process = subprocess.Popen(_command(manifest, tmp_path / 'out'), cwd=_ROOT,
+                             stderr=subprocess.PIPE)
+  try:
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / 'out').glob('train-*.json')):
+      assert process.poll() is None and time.monotonic() < deadline
+      time.sleep(0.005)
+  finally:
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+  kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / 'out').glob('*.json')
+          if p.name.startswith('train')}
+  assert not (tmp_path / 'out' / 'COMPLETED').exists()
+  (tmp_path / 'out' / '_tmp').mkdir(exist_ok=True)
+  (tmp_path / 'out' / '_tmp' / 'left over').write_text('x')
+  run = subprocess.run(_command(manifest, tmp_path / 'out'), cwd=_ROOT,
+                       capture_output=True, text=True, check=False)
+  assert run.returncode == 0, run.stderr
+  assert 'done: ' in run.stderr and 'Traceback' not in run.stderr
+  assert _shards(tmp_path / 'out') == _shards(tmp_path / 'whole')
+  for name, time_ns in kept.items():
+    assert (tmp_path / 'out' / name).stat().st_mtime_ns == time_ns
+  assert not (tmp_path / 'out' / '_tmp').exists()

@@ -1,0 +1,123 @@
+"""A file given to `predict` becomes what the same file is as a record."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from beam_pipelines import config as prepare_config
+from beam_pipelines import worker
+from tests import tiny_videos
+from tests.export import tiny_export
+from tfmm import media
+from tfmm import schema
+from tfmm.data import dataset
+from tfmm.export import requests
+
+VIDEOS = {
+    'plain.mp4': {'seconds': 3.0, 'frame_rate': 12},
+    'silent.mp4': {'seconds': 3.0, 'sound': False},
+    'short_sound.mp4': {'seconds': 3.0, 'sound_seconds': 1.0},
+    'short.mp4': {'seconds': 0.3},
+    'upright.mp4': {'width': 48, 'height': 80},
+    'large.mp4': {'width': 96, 'height': 72, 'seconds': 2.0, 'frame_rate': 25},
+    'late_sound.mp4': {'seconds': 2.0, 'sound_start_s': 1.2},
+    'several_clips.mp4': {'seconds': 7.0},
+}
+CLIP_SECONDS = 3.0
+
+
+def gradient(k, width, height):
+  """Frame k: coloured ramps that drift, so that each frame and place differs."""
+  x, y = np.meshgrid(np.linspace(0, 150, width), np.linspace(0, 150, height))
+  red, green, blue = x + 3 * k, y + 2 * k, x / 2 + y / 2 + k
+  return np.stack([red, green, blue], -1).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope='module', name='folder')
+def folder_fixture(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('videos')
+  for name, options in VIDEOS.items():
+    tiny_videos.make(folder / name, draw=gradient, **options)
+  return folder
+
+
+@pytest.fixture(scope='module', name='batch')
+def batch_fixture(folder, exported):
+  """The evaluation batch of the videos, through Beam's worker and the reader."""
+  options = dataclasses.asdict(prepare_config.PrepareConfig(
+      frame_rate=10.0, short_side=36, sample_rate=8000, max_clip_seconds=CLIP_SECONDS))
+  data = folder / 'data'
+  os.makedirs(data)
+  shard = schema.shard_name('test', 0, 1)
+  counts = []
+  with tf.io.TFRecordWriter(str(data / shard)) as writer:
+    for name in VIDEOS:
+      records = list(worker.records({
+          'path': str(folder / name), 'config': options, 'media_id': name,
+          'labels': ['label 0'], 'label_indices': [0]}))
+      counts.append(len(records))
+      for record, _ in records:
+        writer.write(record)
+  assert max(counts) == 3
+  info = {
+      'schema_version': schema.VERSION, 'labels': tiny_export.LABELS,
+      'multi_label': False, 'options': {**options, 'frames': 'dense'},
+      'splits': {'test': {'num_videos': len(VIDEOS), 'shards': [{
+          'file': shard, 'num_videos': len(VIDEOS), 'clips_per_video': counts}]}}}
+  (data / schema.DATASET_INFO).write_text(json.dumps(info))
+  (data / schema.COMPLETED).touch()
+  batches = dataset.make_dataset(
+      exported.spec, str(data), 'test', batch_size=len(VIDEOS), training=False,
+      drop_remainder=False)
+  return next(iter(batches))
+
+
+@pytest.mark.parametrize('name', VIDEOS)
+def test_same_views_and_answers_as_from_shards(name, folder, batch, exported, served):
+  i = list(VIDEOS).index(name)
+  request = requests.from_video(str(folder / name), exported.record)
+  np.testing.assert_allclose(
+      request.segment_times, batch['segment_times'][i], atol=2e-6)
+  np.testing.assert_array_equal(request.inputs['present'][0], batch['present'][i])
+  tensors = {k: tf.constant(v) for k, v in request.inputs.items()}
+  views = exported.inputs.decoded_clips(tensors, tensors['present'])
+  for view, value in views.items():
+    np.testing.assert_allclose(value[0], batch[view][i], atol=1e-4, err_msg=view)
+  np.testing.assert_array_equal(views['rgb'][0], batch['rgb'][i])
+  # The record's own numbers through the model, in the other way to run it.
+  exported.model.skip = 'mask'
+  expected = exported.model({k: v[i:i + 1] for k, v in batch.items()})
+  got = served['serving_default'](**tensors)
+  np.testing.assert_array_equal(got['ran'], expected.ran)
+  np.testing.assert_allclose(got['logits'], expected.logits, atol=1e-5, rtol=1e-5)
+
+
+def test_presence(folder, exported):
+  record = exported.record
+  silent = requests.from_video(str(folder / 'silent.mp4'), record).inputs
+  np.testing.assert_array_equal(silent['present'], [[[1, 0]] * 4])
+  assert not silent['waveform'].any()
+  short = requests.from_video(str(folder / 'short_sound.mp4'), record).inputs
+  np.testing.assert_array_equal(short['present'][0, :, 1], [1, 0, 0, 0])
+
+
+def test_gif(tmp_path, exported):
+  tiny_export.write_gif(tmp_path / 'a.gif')
+  inputs = requests.from_video(str(tmp_path / 'a.gif'), exported.record).inputs
+  assert inputs['image'].shape == (1, 4, 2)
+  np.testing.assert_array_equal(inputs['present'], [[[1, 0]] * 4])
+  # Three frames, windows of four: every segment starts at the first frame.
+  assert len({tuple(row) for row in inputs['image'][0]}) == 1
+
+
+def test_bad_files_say_why(tmp_path, exported):
+  junk = tmp_path / 'junk.mp4'
+  junk.write_bytes(b'this is no video')
+  with pytest.raises(media.MediaError, match='open'):
+    requests.from_video(str(junk), exported.record)
+  with pytest.raises(media.MediaError, match='missing'):
+    requests.from_video(str(tmp_path / 'none.mp4'), exported.record)

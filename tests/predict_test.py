@@ -1,0 +1,84 @@
+"""The command line of `predict`: text, JSON, bad videos among good ones."""
+
+import json
+
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+
+from tests import tiny_videos
+from tests.export import tiny_export
+from tfmm import predict
+from tfmm.export import predictor
+
+
+@pytest.fixture(scope='module', name='saved_model')
+def saved_model_fixture(tmp_path_factory):
+  return tiny_export.exported(tmp_path_factory).directory
+
+
+@pytest.fixture(scope='module', name='videos')
+def videos_fixture(tmp_path_factory):
+  """Paths by name: a video with sound, one without, an animation, junk."""
+  folder = tmp_path_factory.mktemp('to_predict')
+  junk = folder / 'junk.mp4'
+  junk.write_bytes(b'this is no video')
+  return {
+      'sound': tiny_videos.make(folder / 'sound.mp4', seconds=2.0),
+      'silent': tiny_videos.make(folder / 'silent.mp4', seconds=2.0, sound=False),
+      'gif': tiny_export.write_gif(folder / 'a.gif'),
+      'junk': str(junk),
+  }
+
+
+def run(saved_model, *paths, **options):
+  with flagsaver.flagsaver(saved_model=saved_model, **options):
+    return predict.main(['predict', *paths])
+
+
+def test_text_names_classes_segments_and_cost(saved_model, videos, capsys):
+  assert run(saved_model, videos['sound'], top_k=2) == 0
+  out, err = capsys.readouterr()
+  lines = out.splitlines()
+  assert lines[0] == videos['sound'] and not err
+  assert sum('label' in line for line in lines) == 2
+  assert lines[-3].split()[0] == 'rgb' and lines[-2].split()[0] == 'audio'
+  assert lines[-3].endswith('of 4') and 'GFLOPs' in lines[-1]
+
+
+def test_json_without_sound(saved_model, videos, capsys):
+  paths = [videos['silent'], videos['gif']]
+  assert run(saved_model, *paths, json=True) == 0
+  for path, line in zip(paths, capsys.readouterr().out.splitlines(), strict=True):
+    answer = json.loads(line)
+    assert answer['video'] == path
+    assert answer['modalities'] == ['rgb', 'audio']
+    assert np.array(answer['present'])[:, 1].sum() == 0
+    assert np.array(answer['ran'])[:, 1].sum() == 0
+    assert len(answer['segment_times']) == 4 and len(answer['top']) == 5
+    assert sum(t['probability'] for t in answer['top']) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_bad_video_costs_one_line(saved_model, videos, capsys):
+  paths = [videos['junk'], videos['sound'], videos['sound'] + '.gone']
+  assert run(saved_model, *paths, json=True) == 1
+  out, err = capsys.readouterr()
+  assert [json.loads(line)['video'] for line in out.splitlines()] == [videos['sound']]
+  first, second = err.splitlines()
+  assert videos['junk'] in first and 'open' in first
+  assert 'missing' in second
+
+
+def test_wrong_directories_and_no_video(saved_model, videos, tmp_path):
+  with pytest.raises(SystemExit, match='predict: .* holds no SavedModel'):
+    run(str(tmp_path), videos['sound'])
+  (tmp_path / 'saved_model.pb').write_bytes(b'')
+  with pytest.raises(SystemExit, match='tfmm.json does not exist'):
+    run(str(tmp_path), videos['sound'])
+  with pytest.raises(SystemExit, match='no video given'):
+    run(saved_model)
+
+
+def test_version_directory_or_its_parent(saved_model):
+  assert predictor.Predictor(saved_model).version_dir == saved_model + '/1'
+  assert predictor.Predictor(saved_model + '/1').version_dir == saved_model + '/1'

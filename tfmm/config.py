@@ -1,0 +1,291 @@
+"""The only module that imports gin: files and overrides in, calls out, typos found.
+
+Gin lets several kinds of typos pass in silence. Here each is an error: a macro that
+nothing refers to, a scope that nothing enters, a binding that nothing reads.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import gin
+
+_MACRO = 'gin.macro'
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Override:
+  """A command-line flag that stands for a parameter.
+
+  Attributes:
+    flag: as typed, with dashes.
+    macro: set if the configuration defines it, else `parameter` is.
+    parameter: of the configurable, its last part.
+    value: what to set; None leaves the configuration alone.
+  """
+
+  flag: str
+  macro: str
+  parameter: str
+  value: Any
+
+
+# Macros that the loaded configuration refers to, whether or not an override has taken
+# the place of the reference.
+_referenced: set[str] = set()
+
+
+def load(gin_file: str, gin_params: Sequence[str] = (), *,
+         configurable: Callable | None = None, overrides: Sequence[Override] = ()):
+  """Replaces the configuration in force.
+
+  Args:
+    gin_file: path; relative ones, and includes, are looked up in the working
+      directory, in the repository of the file and in this one.
+    gin_params: 'name = value' each, with the names that the file itself uses.
+    configurable: what will be called; the file must bind something of it.
+    overrides: flags, stronger than `gin_params`.
+
+  Raises:
+    ValueError, OSError: in one line, naming the place and the nearest match.
+  """
+  gin.clear_config()
+  _referenced.clear()
+  _add_search_paths(gin_file)
+  try:
+    gin.parse_config_file(gin_file)
+    _note_references()
+    for param in gin_params:
+      _parse_param(param)
+    _note_references()
+    if configurable is not None:
+      _apply_overrides(gin_file, configurable, overrides)
+    _check_macros(overrides)
+    gin.finalize()
+  except Exception as error:
+    raise _in_one_line(error) from error
+
+
+def call(configurable: Callable, **kwargs) -> Any:
+  """Calls a function with what is bound for it."""
+  return gin.get_configurable(configurable)(**kwargs)
+
+
+def recipe() -> str:
+  """The configuration that took effect, as text; to be called when all is built.
+
+  Raises:
+    ValueError: a macro, scope or binding had no effect.
+  """
+  unused = list(unused_bindings())
+  if unused:
+    more = f' (and {len(unused) - 3} more)' if len(unused) > 3 else ''
+    raise ValueError('the configuration sets what nothing reads: '
+                     + '; '.join(unused[:3]) + more + '.')
+  return gin.operative_config_str()
+
+
+def unused_bindings() -> Iterator[str]:
+  """What is configured and had no effect, each with its nearest match."""
+  configured, operative = gin.config._CONFIG, gin.config._OPERATIVE_CONFIG
+  for (scope, name), parameters in configured.items():
+    if name == _MACRO:
+      if scope not in _referenced:
+        others = {s for s, n in configured if n == _MACRO} - {scope}
+        names = _referenced | others
+        yield f'macro {scope!r} is never used{_nearest(scope, names)}'
+      continue
+    for parameter in parameters:
+      if not _is_used(scope, name, parameter, operative):
+        yield _describe_unused(scope, name, parameter, operative)
+
+
+def _is_used(scope, name, parameter, operative) -> bool:
+  return any(
+      n == name and parameter in read
+      and (not scope or s == scope or s.startswith(f'{scope}/'))
+      for (s, n), read in operative.items())
+
+
+def _describe_unused(scope, name, parameter, operative) -> str:
+  short = '.'.join(name.split('.')[-2:])
+  entered = {s for s, n in operative if n == name}
+  if scope and entered and scope not in entered:
+    scopes = {part for s in entered for part in (s, s.split('/')[0]) if part}
+    return (f'scope {scope!r} of {short}.{parameter} is never entered'
+            f'{_nearest(scope, scopes)}')
+  names = {'.'.join(n.split('.')[-2:]) for _, n in operative if n != _MACRO}
+  if entered:
+    return f'{short}.{parameter} is given by the caller, so a binding has no effect'
+  return f'{short}.{parameter} is never read{_nearest(short, names - {short})}'
+
+
+def load_run(model_dir: str, checkpoint: str = 'last', *, data_dir: str | None = None):
+  """Rebuilds a trained run from its directory.
+
+  Args:
+    model_dir: of a run of `tfmm.train`.
+    checkpoint: 'last', or 'best' for the best validated one of its last stage.
+    data_dir: if the data is elsewhere now.
+
+  Returns:
+    `tfmm.training.checkpoints.Run`.
+
+  Raises:
+    ValueError, OSError: it is no run, or has no checkpoint.
+  """
+  from tfmm.training import checkpoints  # TensorFlow comes with it
+  from tfmm.training import loop
+  path = checkpoints.find_checkpoint(model_dir, checkpoint)
+  config = os.path.join(model_dir, checkpoints.CONFIG_FILE)
+  info = checkpoints.read_json(os.path.join(model_dir, checkpoints.RUN_FILE))
+  if info is None or not os.path.exists(config):
+    raise ValueError(
+        f'{model_dir} has checkpoints but no {checkpoints.CONFIG_FILE} and '
+        f'{checkpoints.RUN_FILE}; only a directory of tfmm.train can be used.')
+  if data_dir:
+    info = {**info, 'data_dir': data_dir}
+  load(config)
+  bound = gin.get_bindings(loop.train, resolve_references=False)
+  parts = {name: copy.deepcopy(bound[name]) for name in ('model', 'dataset')}
+  model = parts['model'](num_classes=info['num_classes'])
+  checkpoints.restore_model(model, path)
+  return checkpoints.Run(
+      model_dir=model_dir, model=model, dataset=parts['dataset'], info=info,
+      checkpoint=path, step=int(re.search(r'-(\d+)$', path).group(1)))
+
+
+def one_line(error: BaseException) -> str:
+  """An error as gin passes it on, without gin's account of the calls around it."""
+  lines = str(error).strip().split('\n  In call to configurable')[0].splitlines()
+  return ' '.join(line.strip() for line in lines if line.strip())
+
+
+def _in_one_line(error: Exception) -> Exception:
+  """The error of a parse: 'file:line: what, nearest match'."""
+  if isinstance(error, SyntaxError):
+    return ValueError(f'{error.filename or "--gin_param"}:{error.lineno}: {error.msg}: '
+                      f'{(error.text or "").strip()}')
+  text = str(error)
+  place = re.search(
+      r'\n  In (?:file "(.*?)",|bindings string) line (\d+)\n\s*(.*)', text)
+  message = one_line(Exception(text.split('\n  In ')[0]))
+  if place and place[1]:
+    message = f'{place[1]}:{place[2]}: {message} (in: {place[3]})'
+  kind = OSError if isinstance(error, OSError) else ValueError
+  return kind(message + _suggestion(message))
+
+
+def _suggestion(message: str) -> str:
+  """The nearest match of the name that gin did not know."""
+  no_parameter = re.search(r"parameter '(\w+)'.*?'?([\w.]+)'?", message)
+  missing = re.search(r"selector ([\w.]+);.* has no attribute (\w+)", message)
+  if missing:
+    near = _near_attribute(missing[1], missing[2])
+    return near and f'; did you mean {near!r}?'
+  configurable = re.search(r"'([\w.]+)' \(|[cC]onfigurable '([\w.]+)'", message)
+  if no_parameter and configurable:
+    parameters = _parameters(configurable[1] or configurable[2])
+    return _nearest(no_parameter[1], parameters).replace(' (', '; ').rstrip(')')
+  return ''
+
+
+def _near_attribute(selector: str, attribute: str) -> str:
+  """Nearest public name beside an unknown one: 'loop.trian' -> 'train'."""
+  for statement in gin.config._IMPORTS | set(_imports_in_progress()):
+    if statement.bound_name() != selector.split('.', maxsplit=1)[0]:
+      continue
+    owner = __import__(statement.module, fromlist=[''])
+    names = [n for n in dir(owner) if not n.startswith('_')]
+    near = difflib.get_close_matches(attribute, names, 1, .6)
+    return near[0] if near else ''
+  return ''
+
+
+def _imports_in_progress():
+  return [s for c in gin.config._PARSE_CONTEXTS for s in c.imports]
+
+
+def _parameters(name: str) -> list[str]:
+  import inspect
+  for selector, entry in gin.config._REGISTRY.items():
+    if selector == name or selector.endswith(f'.{name}'):
+      return list(inspect.signature(entry.wrapped).parameters)
+  return []
+
+
+def _nearest(name: str, known) -> str:
+  near = difflib.get_close_matches(name, sorted(set(known)), 1, .6)
+  return f' (did you mean {near[0]!r}?)' if near else ''
+
+
+def _add_search_paths(gin_file: str):
+  roots = [_ROOT]
+  path = os.path.abspath(gin_file)
+  while os.path.dirname(path) != path:
+    path, name = os.path.split(path)
+    if name == 'gin_configs':
+      roots.insert(0, path)
+  for root in roots:
+    if root not in gin.config._LOCATION_PREFIXES:
+      gin.add_config_file_search_path(root)
+
+
+def _parse_param(param: str):
+  """One --gin_param, read with the imports of the file."""
+  if '=' not in param:
+    raise ValueError(
+        f"--gin_param={param}: it must be 'name = value', strings in quotes.")
+  imports = gin.config.ImportManager(gin.config._IMPORTS).sorted_imports
+  lines = ['from __gin__ import dynamic_registration']
+  lines += [s.format() for s in imports if not s.module.startswith('__gin__')]
+  try:
+    gin.parse_config([*lines, param])
+  except Exception as error:
+    raise type(_in_one_line(error))(
+        f'--gin_param={param}: {_in_one_line(error)}') from error
+
+
+def _apply_overrides(gin_file, configurable, overrides: Sequence[Override]):
+  try:
+    gin.get_configurable(configurable)
+  except (ValueError, KeyError) as error:
+    name = f'{configurable.__module__}.{configurable.__name__}'
+    raise ValueError(f'{gin_file} binds nothing of {name}; it is no recipe.') from error
+  selector = gin.config._inverse_lookup(configurable).selector
+  for override in overrides:
+    if override.value is None:
+      continue
+    if (override.macro, _MACRO) in gin.config._CONFIG:
+      gin.bind_parameter((override.macro, _MACRO, 'value'), override.value)
+    else:
+      gin.bind_parameter(('', selector, override.parameter), override.value)
+
+
+def _note_references():
+  macro = gin.get_configurable(gin.config.macro)
+  for reference in gin.config.iterate_references(gin.config._CONFIG, to=macro):
+    _referenced.add('/'.join(reference.scopes))
+
+
+def _check_macros(overrides: Sequence[Override]):
+  """Every macro that is referred to is set, and to something."""
+  defined = {scope for scope, name in gin.config._CONFIG if name == _MACRO}
+  for name in sorted(_referenced - defined):
+    raise ValueError(
+        f'macro {name!r} is used and never set{_nearest(name, defined)}.')
+  flags = {o.macro: o.flag for o in overrides}
+  for (scope, name), values in sorted(gin.config._CONFIG.items()):
+    value = values.get('value')
+    if name == _MACRO and isinstance(value, gin.config.ConfigurableReference) and (
+        value.scopes == ['gin.REQUIRED']):
+      fix = (f'--{flags[scope]}=...' if scope in flags
+             else f'--gin_param="{scope} = ..."')
+      raise ValueError(f'{scope} is required and not set; pass {fix}')

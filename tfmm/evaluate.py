@@ -1,0 +1,76 @@
+"""Measures a trained run: python -m tfmm.evaluate --model_dir=RUN --split=test
+
+Prints a table and writes RUN/eval_<split>.json, and RUN/decisions_<split>.jsonl with
+what ran in which segment of every video.
+"""
+
+import os
+import sys
+import warnings
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+warnings.filterwarnings('ignore', category=FutureWarning, module='google.*')
+
+from absl import app  # pylint: disable=wrong-import-position
+from absl import flags  # pylint: disable=wrong-import-position
+
+_MODEL_DIR = flags.DEFINE_string(
+    'model_dir', None, 'Run directory of tfmm.train.', required=True)
+_SPLIT = flags.DEFINE_enum(
+    'split', 'test', ['train', 'validation', 'test'], 'What to measure on.')
+_DATA_DIR = flags.DEFINE_string(
+    'data_dir', None, 'Data of the run, if it has moved since training.')
+_CHECKPOINT = flags.DEFINE_enum(
+    'checkpoint', 'last', ['last', 'best'],
+    'The last checkpoint, or the best validated one of the last stage.')
+_BATCH_SIZE = flags.DEFINE_integer(
+    'batch_size', 8, 'Videos at a time.', lower_bound=1)
+_SKIP = flags.DEFINE_enum(
+    'skip', 'gather', ['gather', 'mask'],
+    'How decisions are computed; both give the same and both are timed.')
+_TIMED_BATCHES = flags.DEFINE_integer(
+    'timed_batches', 4, 'Batches that are timed both ways; 0 times nothing.',
+    lower_bound=0)
+_SEED = flags.DEFINE_integer(
+    'seed', 0, 'Of gates that are sampled at test time.')
+
+
+def main(argv):
+  if len(argv) > 1:
+    sys.exit(f'evaluate: unexpected argument {argv[1]!r}; flags start with --.')
+  from tfmm import config
+  try:
+    _evaluate(config)
+  except (ValueError, OSError) as error:
+    sys.exit(f'evaluate: {config.one_line(error)}')
+
+
+def _evaluate(config):
+  from tfmm.data import dataset
+  from tfmm.training import checkpoints, evaluation
+  run = config.load_run(
+      _MODEL_DIR.value, _CHECKPOINT.value, data_dir=_DATA_DIR.value)
+  total = dataset.load_info(run.data_dir).num_videos(_SPLIT.value)
+
+  def on_batch(done):
+    if sys.stderr.isatty():
+      sys.stderr.write(f'\r{done} of {total} videos')
+      sys.stderr.flush()
+
+  metrics, decisions = evaluation.evaluate(
+      run, split=_SPLIT.value, batch_size=_BATCH_SIZE.value, skip=_SKIP.value,
+      seed=_SEED.value, timed_batches=_TIMED_BATCHES.value, on_batch=on_batch)
+  if sys.stderr.isatty():
+    sys.stderr.write('\n')
+  result = os.path.join(_MODEL_DIR.value, f'eval_{_SPLIT.value}.json')
+  lines = evaluation.decision_lines(decisions, run.model)
+  checkpoints.write_text(
+      os.path.join(_MODEL_DIR.value, f'decisions_{_SPLIT.value}.jsonl'),
+      ''.join(f'{line}\n' for line in lines))
+  checkpoints.write_json(result, metrics)
+  print(evaluation.table(metrics))
+  print(f'written: {result}')
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,136 @@
+"""What a served model is: the file `assets.extra/tfmm.json` of a version directory."""
+
+import dataclasses
+import json
+import os
+
+import tensorflow as tf
+
+from tfmm.export import warmup
+
+FILE_NAME = 'tfmm.json'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServingRecord:
+  """Everything that a client needs to make requests and to read answers.
+
+  Attributes:
+    labels: class names; entry i belongs to column i of `probabilities`.
+    modalities: names along the M axis of `present`, `gates` and `ran`.
+    sources: for each modality the input that it is computed from, `image` or
+      `waveform`.
+    num_segments: S of every request.
+    segment_frames: consecutive frames of the record that make a segment.
+    frame_rate: frames of the record in a second, in hertz.
+    short_side: shorter side of the record's JPEGs, in pixels.
+    jpeg_quality: of the record's JPEGs.
+    num_frames: JPEGs of a segment; 0 if the model sees nothing.
+    stride: distance between two of them, in frames of the record.
+    size: side of the square that the model sees, in pixels.
+    record_sample_rate: of the record's sound, in hertz.
+    sample_rate: of the input `waveform`, in hertz; 0 if the model hears nothing.
+    seconds: sound of a segment.
+    samples: the same in samples.
+    sound_frame_rate: None: sound is placed by the frames' times; else as if frames came
+      at this rate, in hertz.
+    gflops: by the papers' convention, for each modality of one segment, and
+      `overhead` for what every present segment costs (the policy).
+    recipe: name of the model's class.
+    tfmm_version: version that exported it.
+  """
+
+  labels: tuple[str, ...]
+  modalities: tuple[str, ...]
+  sources: tuple[str, ...]
+  num_segments: int
+  segment_frames: int
+  frame_rate: float
+  short_side: int
+  jpeg_quality: int = 90
+  num_frames: int = 0
+  stride: int = 0
+  size: int = 0
+  record_sample_rate: int = 0
+  sample_rate: int = 0
+  seconds: float = 0.0
+  samples: int = 0
+  sound_frame_rate: float | None = None
+  gflops: dict[str, float] = dataclasses.field(default_factory=dict)
+  recipe: str = ''
+  tfmm_version: str = ''
+
+  @property
+  def sees(self):
+    return self.num_frames > 0
+
+  @property
+  def hears(self):
+    return self.samples > 0
+
+
+def path_of(version_dir):
+  return os.path.join(version_dir, warmup.ASSETS, FILE_NAME)
+
+
+def write(version_dir, record):
+  """Writes the record into a version directory."""
+  tf.io.gfile.makedirs(os.path.join(version_dir, warmup.ASSETS))
+  with tf.io.gfile.GFile(path_of(version_dir), 'w') as f:
+    f.write(json.dumps(dataclasses.asdict(record), indent=2) + '\n')
+
+
+def read(version_dir):
+  """Returns the record of a version directory; ValueError if it is none of ours."""
+  path = path_of(version_dir)
+  if not tf.io.gfile.exists(path):
+    raise ValueError(
+        f'{path} does not exist, so this is no model of tfmm.export_model; export one '
+        'with `python -m tfmm.export_model --model_dir=RUN --output_dir=SM`'
+    )
+  with tf.io.gfile.GFile(path) as f:
+    values = json.load(f)
+  known = {field.name for field in dataclasses.fields(ServingRecord)}
+  unknown = sorted(set(values) - known)
+  if unknown:
+    raise ValueError(
+        f'{path} has the unknown entries {unknown}; it was written by tfmm '
+        f'{values.get("tfmm_version")}, newer than this one: update tfmm'
+    )
+  for name in ('labels', 'modalities', 'sources'):
+    values[name] = tuple(values[name])
+  return ServingRecord(**values)
+
+
+def version_dir(saved_model):
+  """Returns the directory of the newest version.
+
+  Args:
+    saved_model: an export's `--output_dir` (with numbered versions), or one version.
+
+  Raises:
+    ValueError: there is no SavedModel.
+  """
+  if tf.io.gfile.exists(os.path.join(saved_model, 'saved_model.pb')):
+    return saved_model
+  versions = versions_of(saved_model)
+  if not versions:
+    raise ValueError(
+        f'{saved_model} holds no SavedModel (neither saved_model.pb nor numbered '
+        'versions); make one with `python -m tfmm.export_model --model_dir=RUN '
+        f'--output_dir={saved_model}`'
+    )
+  return os.path.join(saved_model, str(versions[-1]))
+
+
+def versions_of(directory):
+  """Returns the version numbers under a directory, ascending."""
+  if not tf.io.gfile.isdir(directory):
+    return []
+  names = (name.rstrip('/') for name in tf.io.gfile.listdir(directory))
+  return sorted(
+      int(name)
+      for name in names
+      if name.isdecimal()
+      and tf.io.gfile.exists(os.path.join(directory, name, 'saved_model.pb'))
+  )

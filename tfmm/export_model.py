@@ -1,0 +1,54 @@
+"""Exports a run: python -m tfmm.export_model --model_dir=RUN --output_dir=SM
+
+Writes SM/<next version>/: a SavedModel of core TensorFlow operations that takes JPEGs
+and sound and computes only what the model's gates open, requests that warm a server
+up, and the labels. The result is loaded again and compared with the run.
+"""
+
+import os
+import sys
+import warnings
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+warnings.filterwarnings('ignore', category=FutureWarning, module='google.*')
+
+from absl import app  # pylint: disable=wrong-import-position
+from absl import flags  # pylint: disable=wrong-import-position
+from absl import logging  # pylint: disable=wrong-import-position
+
+_MODEL_DIR = flags.DEFINE_string(
+    'model_dir', None, 'Run directory of tfmm.train.', required=True)
+_OUTPUT_DIR = flags.DEFINE_string(
+    'output_dir', None, 'Numbered versions are written here.', required=True)
+_DATA_DIR = flags.DEFINE_string(
+    'data_dir', None, 'Data of the run, if it has moved since training.')
+_CHECKPOINT = flags.DEFINE_enum(
+    'checkpoint', 'last', ['last', 'best'],
+    'The last checkpoint, or the best validated one of the last stage.')
+
+
+def main(argv):
+  if len(argv) > 1:
+    sys.exit(f'export_model: unexpected argument {argv[1]!r}; flags start with --.')
+  from tfmm import config
+  logging.set_verbosity(logging.WARNING)
+  try:
+    _export(config)
+  except (ValueError, OSError) as error:
+    sys.exit(f'export_model: {config.one_line(error)}')
+
+
+def _export(config):
+  from tfmm.data import dataset
+  from tfmm.export import saved_model
+  run = config.load_run(
+      _MODEL_DIR.value, _CHECKPOINT.value, data_dir=_DATA_DIR.value)
+  info = dataset.load_info(run.data_dir)  # how records were made, so clients can too
+  report = saved_model.export(
+      run.model, run.dataset, _OUTPUT_DIR.value, labels=run.labels,
+      options=info.options)
+  print(saved_model.describe(report))
+
+
+if __name__ == '__main__':
+  app.run(main)

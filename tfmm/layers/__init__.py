@@ -1,0 +1,1 @@
+"""Keras layers: the gate, what it samples from, and what fuses its results."""

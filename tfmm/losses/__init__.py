@@ -1,0 +1,1 @@
+"""Losses: (batch, Recognition) -> [B]. They read the contract, never a model."""

@@ -1,0 +1,1 @@
+"""Metrics of recognition and of computation, from the contract alone."""

@@ -1,0 +1,1 @@
+"""Models: each decides which gates to open; the base pays for what they buy."""

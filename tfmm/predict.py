@@ -1,0 +1,57 @@
+"""Recognizes videos: python -m tfmm.predict --saved_model=SM video.mp4 [more ...]
+
+Prints for each video the best classes, which modality ran in which segment, and the
+GFLOPs spent against those of all modalities. A video that cannot be read costs one
+line on stderr; the others are answered, and the exit code is 1.
+"""
+
+import json
+import os
+import sys
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+from absl import app  # pylint: disable=wrong-import-position
+from absl import flags  # pylint: disable=wrong-import-position
+
+_SAVED_MODEL = flags.DEFINE_string(
+    'saved_model', None,
+    'Directory written by tfmm.export_model, or one version in it.', required=True)
+_TOP_K = flags.DEFINE_integer('top_k', 5, 'Classes to show.', lower_bound=1)
+_JSON = flags.DEFINE_bool(
+    'json', False, 'One JSON object per video and line instead of text.')
+
+
+def main(argv):
+  videos = argv[1:]
+  if not videos:
+    sys.exit('predict: no video given; usage: python -m tfmm.predict --saved_model=SM '
+             'video.mp4 [more ...]')
+  from tfmm.export import chart
+  from tfmm.export import predictor as predictor_lib
+  try:
+    predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
+  except (ValueError, OSError) as error:
+    sys.exit(f'predict: {_one_line(error)}')
+  failed = False
+  for video in videos:
+    try:
+      answer = predictor.predict(video)
+    except (ValueError, OSError) as error:
+      print(f'predict: {video}: {_one_line(error)}', file=sys.stderr, flush=True)
+      failed = True
+      continue
+    if _JSON.value:
+      text = json.dumps({'video': video, **answer.as_json(_TOP_K.value)})
+    else:
+      text = chart.describe(video, answer, top_k=_TOP_K.value)
+    print(text, flush=True)
+  return int(failed)
+
+
+def _one_line(error):
+  return ' '.join(str(error).split())
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,1 @@
+"""Training: phases, optimisers, strategies, checkpoints and the loop around them."""
