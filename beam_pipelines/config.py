@@ -106,8 +106,9 @@ def parse_fractions(items: Iterable[str]) -> dict[str, float]:
       value = math.nan
     if split not in fractions or not 0 <= value <= 1:
       raise ValueError(
-          f'split_fractions has {item!r}; each part must be a split of {schema.SPLITS}, '
-          'a colon and a number in [0, 1], as in train:0.8,validation:0.1,test:0.1.')
+          f'split_fractions has {item!r}; each part must be a split of '
+          f'{schema.SPLITS}, a colon and a number in [0, 1], as in '
+          'train:0.8,validation:0.1,test:0.1.')
     fractions[split] = value
   total = sum(fractions.values())
   if abs(total - 1) > 1e-6:

@@ -1,4 +1,4 @@
-"""The files beside the shards: options.json, dataset_info.json, rejected.csv, COMPLETED.
+"""Beside the shards: options.json, dataset_info.json, rejected.csv, COMPLETED.
 
 Totals come from the sidecars and not from Beam's counters, so that a resumed run adds
 up to the same as one that was never interrupted.
@@ -56,8 +56,9 @@ def check_options(job: transforms.Job):
     found = [n for n in storage.list_names(job.output_dir)
              if _SHARD_FILE.fullmatch(n) or n == schema.COMPLETED]
     if found:
-      raise ValueError(f'{job.output_dir} holds {found[0]} but no {OPTIONS}: it was not '
-                       'made by prepare_videos. Give another --output_dir.')
+      raise ValueError(
+          f'{job.output_dir} holds {found[0]} but no {OPTIONS}: it was not made by '
+          'prepare_videos. Give another --output_dir.')
     return
   old, new = dict(old), job_options(job)
   before, now = old.pop('num_shards', {}), new.pop('num_shards')

@@ -112,7 +112,8 @@ class Child:
     code = self._process.wait()
     how = (f'signal {signal.Signals(-code).name}' if code < 0 else f'exit code {code}')
     tail = self._tail()
-    raise MediaError('crashed', f'worker ended by {how}' + (f': {tail}' if tail else ''))
+    detail = f'worker ended by {how}'
+    raise MediaError('crashed', f'{detail}: {tail}' if tail else detail)
 
   def _tail(self) -> str:
     """The last line that the child wrote to its standard error."""

@@ -143,8 +143,8 @@ class _Parser:
     labels = label.split(self._separator) if self._separator else [label]
     labels = [text.strip() for text in labels]
     if not all(labels):
-      self._fail(number, f'the label of {video_path!r} is empty; give a label or remove '
-                 'the row.')
+      self._fail(number, f'the label of {video_path!r} is empty; give a label or '
+                 'remove the row.')
     if len(set(labels)) != len(labels):
       self._fail(number, f'label {label!r} names one class twice; name it once.')
     split = ''

@@ -64,14 +64,15 @@ _TIMEOUT_SECONDS = flags.DEFINE_float(
 _SPLIT_FRACTIONS = flags.DEFINE_list(
     'split_fractions', 'train:0.8,validation:0.1,test:0.1',
     'Shares of the splits, by stable hash; used if the manifest has no split column.')
-_SPLIT_SEED = flags.DEFINE_integer('split_seed', 0, 'Another number, another hash split.')
+_SPLIT_SEED = flags.DEFINE_integer(
+    'split_seed', 0, 'Another number, another split by hash.')
 _LABEL_SEPARATOR = flags.DEFINE_string(
     'label_separator', '',
     'Text between the labels of one video, as "|"; empty: one label per video.')
 _RETRY_REJECTED = flags.DEFINE_bool(
     'retry_rejected', False, 'Makes finished shards with rejected videos again.')
 
-_FULL_DIRECT = ('--direct_running_mode=multi_threading', '--direct_num_workers=2')
+_LOCAL_DEFAULTS = ('--direct_running_mode=multi_threading', '--direct_num_workers=2')
 
 
 def beam_arguments(arguments: list[str]) -> list[str]:
@@ -87,7 +88,7 @@ def beam_arguments(arguments: list[str]) -> list[str]:
   known, unknown = parser.parse_known_args(arguments)
   if unknown:
     ours = [f'--{name}' for name in flags.FLAGS]
-    theirs = [o for action in parser._actions for o in action.option_strings]  # pylint: disable=protected-access
+    theirs = list(parser._option_string_actions)  # pylint: disable=protected-access
     near = difflib.get_close_matches(unknown[0].split('=')[0], ours + theirs, n=1)
     raise ValueError(
         f'{unknown[0]} is an option neither of prepare_videos nor of Beam'
@@ -96,14 +97,14 @@ def beam_arguments(arguments: list[str]) -> list[str]:
   runner = given.get('runner') or ''
   if 'dask' in runner.lower():
     raise ValueError(
-        f'runner {runner} is refused: of several outputs Beam\'s DaskRunner writes only '
+        f"runner {runner} is refused: of several outputs Beam's DaskRunner writes only "
         'one and reports success. Use FnApiRunner, DataflowRunner, or PortableRunner.')
   added = []
   if not runner:
     added.append('--runner=FnApiRunner')
   if runner in ('', 'FnApiRunner'):
     text = ' '.join(arguments)
-    added += [option for option in _FULL_DIRECT if option.split('=')[0] not in text]
+    added += [option for option in _LOCAL_DEFAULTS if option.split('=')[0] not in text]
   return [*arguments, *added]
 
 
@@ -213,9 +214,10 @@ def _warn_about_splits(job, rows):
 
 def _summarize(job, result, seconds) -> int:
   videos, rejected = result['num_videos'], sum(result['rejected'].values())
-  reasons = ', '.join(f'{count} {reason}' for reason, count in result['rejected'].items())
+  reasons = ', '.join(f'{n} {reason}' for reason, n in result['rejected'].items())
   where = f'; see {job.output_dir}/{schema.REJECTED}' if rejected else ''
-  _say(f'{videos + rejected}/{videos + rejected} videos in {progress.duration(seconds)}: '
+  total = videos + rejected
+  _say(f'{total}/{total} videos in {progress.duration(seconds)}: '
        f'{result["num_clips"]} records of {videos} videos '
        f'({progress.duration(result["seconds"])} of film, {result["without_audio"]} '
        f'without sound, {result["truncated"]} cut short)')

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -119,8 +119,9 @@ def versions() -> dict[str, str]:
   }
 
 
-def make_shard(job: Job, key: ShardKey, rows: Sequence[manifest.Row], child: guard.Child,
-               report=lambda done: None) -> dict[str, Any]:
+def make_shard(job: Job, key: ShardKey, rows: Sequence[manifest.Row],
+               child: guard.Child,
+               report: Callable[[int], Any] = lambda done: None) -> dict[str, Any]:
   """Decodes the rows of one shard and writes it, then its sidecar.
 
   Args:
@@ -237,7 +238,8 @@ class ProcessShard(beam.DoFn):
 def report_progress(output_dir: str, shard: str, done: int):
   """Leaves a number that the main process shows; works with every local engine."""
   if not storage.is_remote(output_dir):
-    path = storage.join(storage.join(output_dir, storage.TEMPORARY), f'{shard}.progress')
+    folder = storage.join(output_dir, storage.TEMPORARY)
+    path = storage.join(folder, f'{shard}.progress')
     with open(path, 'w', encoding='ascii') as file:
       file.write(str(done))
 

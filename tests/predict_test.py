@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 
 from tests import tiny_videos
@@ -32,6 +33,7 @@ def videos_fixture(tmp_path_factory):
 
 
 def run(saved_model, *paths, **options):
+  flags.FLAGS.mark_as_parsed()
   with flagsaver.flagsaver(saved_model=saved_model, **options):
     return predict.main(['predict', *paths])
 

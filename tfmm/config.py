@@ -9,8 +9,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import difflib
+import inspect
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -60,6 +62,10 @@ def load(gin_file: str, gin_params: Sequence[str] = (), *,
   _referenced.clear()
   _add_search_paths(gin_file)
   try:
+    if not any(os.path.isfile(os.path.join(root, gin_file))
+               for root in gin.config._LOCATION_PREFIXES) and '://' not in gin_file:
+      raise OSError(f'there is no file {gin_file}; give the path of a recipe, such as '
+                    'gin_configs/adamml.gin.')
     gin.parse_config_file(gin_file)
     _note_references()
     for param in gin_params:
@@ -141,12 +147,13 @@ def load_run(model_dir: str, checkpoint: str = 'last', *, data_dir: str | None =
   Raises:
     ValueError, OSError: it is no run, or has no checkpoint.
   """
-  from tfmm.training import checkpoints  # TensorFlow comes with it
+  import tensorflow as tf
+  from tfmm.training import checkpoints
   from tfmm.training import loop
   path = checkpoints.find_checkpoint(model_dir, checkpoint)
   config = os.path.join(model_dir, checkpoints.CONFIG_FILE)
   info = checkpoints.read_json(os.path.join(model_dir, checkpoints.RUN_FILE))
-  if info is None or not os.path.exists(config):
+  if info is None or not tf.io.gfile.exists(config):
     raise ValueError(
         f'{model_dir} has checkpoints but no {checkpoints.CONFIG_FILE} and '
         f'{checkpoints.RUN_FILE}; only a directory of tfmm.train can be used.')
@@ -168,53 +175,66 @@ def one_line(error: BaseException) -> str:
   return ' '.join(line.strip() for line in lines if line.strip())
 
 
+class _ConfigError(ValueError):
+  """Already told in one line."""
+
+
 def _in_one_line(error: Exception) -> Exception:
-  """The error of a parse: 'file:line: what, nearest match'."""
+  """The error of a parse: 'file:line: what (nearest match)'."""
+  if isinstance(error, _ConfigError):
+    return error
   if isinstance(error, SyntaxError):
-    return ValueError(f'{error.filename or "--gin_param"}:{error.lineno}: {error.msg}: '
-                      f'{(error.text or "").strip()}')
+    place = f'{error.filename}:{error.lineno}: ' if error.filename else ''
+    return _ConfigError(f'{place}{_reworded(str(error.msg), {})} (in: '
+                        f'{(error.text or "").strip()})')
   text = str(error)
-  place = re.search(
-      r'\n  In (?:file "(.*?)",|bindings string) line (\d+)\n\s*(.*)', text)
-  message = one_line(Exception(text.split('\n  In ')[0]))
-  if place and place[1]:
+  place = re.search(r'\n  In file "(.*?)", line (\d+)\n\s*(.*)', text)
+  imported = _imported(place[1] if place else None)
+  message = _reworded(one_line(Exception(text.split('\n  In ')[0])), imported)
+  if place:
     message = f'{place[1]}:{place[2]}: {message} (in: {place[3]})'
-  kind = OSError if isinstance(error, OSError) else ValueError
-  return kind(message + _suggestion(message))
+  return OSError(message) if isinstance(error, OSError) else _ConfigError(message)
 
 
-def _suggestion(message: str) -> str:
-  """The nearest match of the name that gin did not know."""
-  no_parameter = re.search(r"parameter '(\w+)'.*?'?([\w.]+)'?", message)
-  missing = re.search(r"selector ([\w.]+);.* has no attribute (\w+)", message)
-  if missing:
-    near = _near_attribute(missing[1], missing[2])
-    return near and f'; did you mean {near!r}?'
-  configurable = re.search(r"'([\w.]+)' \(|[cC]onfigurable '([\w.]+)'", message)
-  if no_parameter and configurable:
-    parameters = _parameters(configurable[1] or configurable[2])
-    return _nearest(no_parameter[1], parameters).replace(' (', '; ').rstrip(')')
-  return ''
+def _reworded(message: str, imported: Mapping[str, str]) -> str:
+  """Gin's words for the usual mistakes in shorter ones, with the nearest match."""
+  found = re.search(r"'([\w./]+)' doesn't have a parameter named '(\w+)'", message)
+  if found:
+    near = _nearest(found[2], _parameters(found[1]))
+    return f'{found[1]!r} has no parameter {found[2]!r}{near}'
+  found = re.search(r"selector ([\w.]+);.* has no attribute (\w+)", message)
+  if found:
+    return f'there is no {found[1]!r}{_nearest(found[2], _siblings(found[1], imported))}'
+  found = re.search(r"'(\w+)' was not provided by an import", message)
+  if found:
+    return f'{found[1]!r} is not imported{_nearest(found[1], imported)}'
+  found = re.search(r"Failed to parse token '(.*?)'", message)
+  if found:
+    return f'{found[1]} is no value; strings stand in quotes'
+  if 'EOF in multi-line' in message:
+    return 'a bracket is not closed'
+  return message
 
 
-def _near_attribute(selector: str, attribute: str) -> str:
-  """Nearest public name beside an unknown one: 'loop.trian' -> 'train'."""
-  for statement in gin.config._IMPORTS | set(_imports_in_progress()):
-    if statement.bound_name() != selector.split('.', maxsplit=1)[0]:
-      continue
-    owner = __import__(statement.module, fromlist=[''])
-    names = [n for n in dir(owner) if not n.startswith('_')]
-    near = difflib.get_close_matches(attribute, names, 1, .6)
-    return near[0] if near else ''
-  return ''
+def _imported(gin_file: str | None) -> dict[str, str]:
+  """{name: module} of what a file imports, and of what was imported before it."""
+  imported = {s.bound_name(): s.module for s in gin.config._IMPORTS}
+  if gin_file and os.path.isfile(gin_file):
+    with open(gin_file) as file:
+      for package, module in re.findall(
+          r'^(?:from +([\w.]+) +)?import +([\w.]+)', file.read(), re.MULTILINE):
+        imported[module] = f'{package}.{module}' if package else module
+  return imported
 
 
-def _imports_in_progress():
-  return [s for c in gin.config._PARSE_CONTEXTS for s in c.imports]
+def _siblings(selector: str, imported: Mapping[str, str]) -> list[str]:
+  """Public names of the module in which an unknown one was looked for."""
+  module = sys.modules.get(imported.get(selector.split('.', maxsplit=1)[0], ''))
+  return [n for n in dir(module) if not n.startswith('_')] if module else []
 
 
 def _parameters(name: str) -> list[str]:
-  import inspect
+  """Parameters of a configurable, by its last two names."""
   for selector, entry in gin.config._REGISTRY.items():
     if selector == name or selector.endswith(f'.{name}'):
       return list(inspect.signature(entry.wrapped).parameters)
@@ -222,11 +242,25 @@ def _parameters(name: str) -> list[str]:
 
 
 def _nearest(name: str, known) -> str:
-  near = difflib.get_close_matches(name, sorted(set(known)), 1, .6)
+  near = difflib.get_close_matches(name, sorted(set(known)), 1, .5)
   return f' (did you mean {near[0]!r}?)' if near else ''
 
 
+def _open_remote(path: str):
+  import tensorflow as tf
+  return tf.io.gfile.GFile(path)
+
+
+def _is_remote_file(path: str) -> bool:
+  import tensorflow as tf
+  return '://' in path and tf.io.gfile.exists(path)
+
+
 def _add_search_paths(gin_file: str):
+  # Gin's own second reader looks for files inside Python packages; it fails on
+  # directories that are no package, such as gin_configs.
+  gin.config._FILE_READERS[:] = [
+      (open, os.path.isfile), (_open_remote, _is_remote_file)]
   roots = [_ROOT]
   path = os.path.abspath(gin_file)
   while os.path.dirname(path) != path:
@@ -239,9 +273,9 @@ def _add_search_paths(gin_file: str):
 
 
 def _parse_param(param: str):
-  """One --gin_param, read with the imports of the file."""
-  if '=' not in param:
-    raise ValueError(
+  """One --gin_param, read with the imports of the file; it may be an import too."""
+  if '=' not in param and not param.startswith(('from ', 'import ')):
+    raise _ConfigError(
         f"--gin_param={param}: it must be 'name = value', strings in quotes.")
   imports = gin.config.ImportManager(gin.config._IMPORTS).sorted_imports
   lines = ['from __gin__ import dynamic_registration']
@@ -249,24 +283,23 @@ def _parse_param(param: str):
   try:
     gin.parse_config([*lines, param])
   except Exception as error:
-    raise type(_in_one_line(error))(
-        f'--gin_param={param}: {_in_one_line(error)}') from error
+    told = str(_in_one_line(error)).removesuffix(f' (in: {param})')
+    raise _ConfigError(f'--gin_param={param}: {told}') from error
 
 
 def _apply_overrides(gin_file, configurable, overrides: Sequence[Override]):
-  try:
-    gin.get_configurable(configurable)
-  except (ValueError, KeyError) as error:
+  entry = gin.config._inverse_lookup(configurable)
+  selectors = {selector for _, selector in gin.config._CONFIG}
+  if entry is None or entry.selector not in selectors:
     name = f'{configurable.__module__}.{configurable.__name__}'
-    raise ValueError(f'{gin_file} binds nothing of {name}; it is no recipe.') from error
-  selector = gin.config._inverse_lookup(configurable).selector
+    raise _ConfigError(f'{gin_file} binds nothing of {name}, so it is no recipe.')
   for override in overrides:
     if override.value is None:
       continue
     if (override.macro, _MACRO) in gin.config._CONFIG:
       gin.bind_parameter((override.macro, _MACRO, 'value'), override.value)
     else:
-      gin.bind_parameter(('', selector, override.parameter), override.value)
+      gin.bind_parameter(('', entry.selector, override.parameter), override.value)
 
 
 def _note_references():
@@ -279,7 +312,7 @@ def _check_macros(overrides: Sequence[Override]):
   """Every macro that is referred to is set, and to something."""
   defined = {scope for scope, name in gin.config._CONFIG if name == _MACRO}
   for name in sorted(_referenced - defined):
-    raise ValueError(
+    raise _ConfigError(
         f'macro {name!r} is used and never set{_nearest(name, defined)}.')
   flags = {o.macro: o.flag for o in overrides}
   for (scope, name), values in sorted(gin.config._CONFIG.items()):
@@ -288,4 +321,4 @@ def _check_macros(overrides: Sequence[Override]):
         value.scopes == ['gin.REQUIRED']):
       fix = (f'--{flags[scope]}=...' if scope in flags
              else f'--gin_param="{scope} = ..."')
-      raise ValueError(f'{scope} is required and not set; pass {fix}')
+      raise _ConfigError(f'{scope} is required and not set; pass {fix}')

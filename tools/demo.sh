@@ -30,6 +30,8 @@ done
 caller="$PWD"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 SECONDS=0  # installation apart
+# TensorFlow 2.15 says three times that CUDA plugins were registered twice.
+export TF_CPP_MIN_LOG_LEVEL=3
 # A relative folder is relative to where the call was made.
 if [[ "$caller" != "$PWD" && "$WORK" != /* ]]; then WORK="$caller/$WORK"; fi
 

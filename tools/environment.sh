@@ -62,4 +62,3 @@ tfmm_install || exit 1
 exec 9>&-
 
 export PATH="$TFMM_VENV/bin:$PATH"
-export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"

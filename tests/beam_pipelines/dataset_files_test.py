@@ -24,7 +24,8 @@ def test_begin_sweeps_only_what_is_ours(tmp_path):
   out = tmp_path / 'out'
   (out / '_tmp').mkdir(parents=True)
   for name in ('_tmp/x', 'COMPLETED', 'test-00000-of-00001.tfrecord',
-               'test-00000-of-00001.json', 'train-00000-of-00001.tfrecord', 'notes.txt'):
+               'test-00000-of-00001.json', 'train-00000-of-00001.tfrecord',
+               'notes.txt'):
     (out / name).write_text('x')
   dataset_files.begin(_job(tmp_path))
   assert storage.list_names(str(out)) == [

@@ -40,7 +40,7 @@ def test_spellings_of_the_same_two_rows(tmp_path, text):
 @pytest.mark.parametrize('text, says', [
     ('', ['empty', 'video_path,label,split']),
     ('video_path,label\n', ['no rows']),
-    ('a.mp4,0,train\nb.mp4,1,val\n', ['row 1', 'no column video_path and no column label']),
+    ('a.mp4,0,train\nb.mp4,1,val\n', ['row 1', 'no column video_path and no column']),
     ('video_path;label;split\na;0;train\n', ['video_path', "commas, not by ';'"]),
     ('video_path,label\na.mp4,\n', ['row 2', 'a.mp4', 'empty']),
     ('video_path,label\n,3\n', ['row 2', 'video_path is empty']),
@@ -49,7 +49,7 @@ def test_spellings_of_the_same_two_rows(tmp_path, text):
     ('video_path,label\na.mp4,nan\n', ['row 2', 'nan']),
     ('video_path,label\na.mp4,inf\n', ['row 2', 'inf']),
     ('video_path,label\na.mp4,123456789\n', ['row 2', '99999']),
-    ('video_path,label,split\na.mp4,0,training\n', ['row 2', "'training'", 'validation']),
+    ('video_path,label,split\na.mp4,0,training\n', ['row 2', "'training'", '(or val)']),
     ('video_path,label,split\na.mp4,0,\n', ['row 2', "split ''"]),
     ('video_path,label,split\na.mp4,0\n', ['row 2', "split ''"]),
     ('video_path,label\na.mp4,x\n\n./a.mp4,y\n', ['row 4', './a.mp4', 'row 2']),

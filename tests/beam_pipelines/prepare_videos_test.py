@@ -47,7 +47,8 @@ def test_bad_videos_among_good_ones(tmp_path, capsys):
       ('sound.mp4', 'a', 'train'), ('videos/v2.mp4', 'a', 'test')])
   assert _run(manifest, tmp_path / 'out') == 0
   assert [(r['video_path'], r['reason']) for r in _rejected(tmp_path / 'out')] == [
-      ('gone, "quoted".mp4', 'missing'), ('text.mp4', 'open'), ('sound.mp4', 'no_video')]
+      ('gone, "quoted".mp4', 'missing'), ('text.mp4', 'open'),
+      ('sound.mp4', 'no_video')]
   err = capsys.readouterr().err
   assert 'rejected: 3 (1 missing, 1 no_video, 1 open); see ' in err
   info = json.loads((tmp_path / 'out' / 'dataset_info.json').read_text())
@@ -77,7 +78,8 @@ def test_bad_videos_among_good_ones(tmp_path, capsys):
   (tmp_path / 'videos' / 'v3.mp4').rename(tmp_path / 'gone, "quoted".mp4')
   assert _run(manifest, tmp_path / 'out') == 0
   after = _shards(tmp_path / 'out')
-  assert [n for n in after if after[n] != before[n]] == ['train-00000-of-00001.tfrecord']
+  changed = [name for name in after if after[name] != before[name]]
+  assert changed == ['train-00000-of-00001.tfrecord']
   assert len(_rejected(tmp_path / 'out')) == 2
 
 
@@ -94,7 +96,8 @@ def test_split_by_hash_and_shards_do_not_depend_on_workers(tmp_path):
   assert one == _shards(tmp_path / 'two')
   assert len(one) == 6  # shards without a video are there too
   for name in ('dataset_info.json', 'rejected.csv', 'COMPLETED'):
-    assert (tmp_path / 'one' / name).read_text() == (tmp_path / 'two' / name).read_text()
+    texts = {(tmp_path / out / name).read_text() for out in ('one', 'two')}
+    assert len(texts) == 1
 
 
 def test_all_rejected(tmp_path, capsys):
@@ -141,14 +144,14 @@ def test_default_number_of_shards():
 
 
 def _command(manifest, out):
-  return [sys.executable, '-m', 'beam_pipelines.prepare_videos', f'--manifest={manifest}',
-          '--output_dir', str(out), '--num_shards', '4',
+  return [sys.executable, '-m', 'beam_pipelines.prepare_videos', '--manifest',
+          str(manifest), '--output_dir', str(out), '--num_shards', '4',
           *(f'--{k}={v}' for k, v in _SMALL.items())]
 
 
 def test_killed_run_goes_on_and_ends_the_same(tmp_path):
-  manifest = tiny_videos.make_set(tmp_path, num_videos=16, splits=('train',), seconds=3,
-                                  width=320, height=240)
+  manifest = tiny_videos.make_set(tmp_path, num_videos=12, splits=('train',), seconds=2,
+                                  width=160, height=120)
   assert _run(manifest, tmp_path / 'whole', num_shards=4) == 0
   process = subprocess.Popen(_command(manifest, tmp_path / 'out'), cwd=_ROOT,
                              stderr=subprocess.PIPE)

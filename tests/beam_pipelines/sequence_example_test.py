@@ -65,6 +65,18 @@ def test_tensorflow_reads_all_of_it():
   np.testing.assert_array_equal(waveform[0], clip.waveform)
 
 
+@pytest.mark.parametrize('samples', [0, 1, 31, 32, 5000, 600000])
+def test_floats_as_bytes_equal_floats_one_by_one(samples):
+  values = np.random.default_rng(1).normal(size=samples).astype(np.float32)
+  fast, slow = sequence_example.SequenceExample(), sequence_example.SequenceExample()
+  sequence_example.set_floats(fast, schema.WAVEFORM_FLOATS, values)
+  sequence_example.set_list(slow, schema.WAVEFORM_FLOATS, [values.tolist()])
+  if samples:
+    assert sequence_example.serialize(fast) == sequence_example.serialize(slow)
+  [feature] = fast.feature_lists.feature_list[schema.WAVEFORM_FLOATS].feature
+  np.testing.assert_array_equal(feature.float_list.value, values)
+
+
 def test_pcm16():
   waveform = np.array([0, 1, -1, 0.5, 1e-6], np.float32)
   record = _record(_clip(waveform=waveform), 'pcm16')

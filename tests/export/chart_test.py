@@ -1,5 +1,7 @@
 """The text of a decision."""
 
+import dataclasses
+
 import numpy as np
 
 from tfmm.export import chart
@@ -19,10 +21,11 @@ def test_describe():
       'x.mp4',
       '  0.700  b',
       '  0.200  a',
-      '  seconds  0.0-3.2  3.4-6.6  6.8-10.0',
-      '  rgb         #        .        #      2 of 3',
-      '  audio       .        .               0 of 2',
+      '  from s   0.0  3.4  6.8',
+      '  to s     3.2  6.6 10.0',
+      '  rgb      #    .    #    2 of 3',
+      '  audio    .    .         0 of 2',
       '  32 GFLOPs, against 145.0 with every modality everywhere (22 %)',
   ]
-  silent = predictor.dataclasses.replace(answer, present=answer.present * [1, 0])
+  silent = dataclasses.replace(answer, present=answer.present * [1, 0])
   assert chart.describe('x', silent).splitlines()[-2].endswith('not there')

@@ -21,7 +21,6 @@ def test_core_graph_with_branches_and_loops_passes(tmp_path):
   path = save(serve, tmp_path, tf.TensorSpec([None], tf.float32, name='x'))
   places, num_nodes = foreign_ops.op_places(path)
   assert 'Square' in places and num_nodes > len(places)
-  assert foreign_ops.foreign_ops(path) == {}
   foreign_ops.refuse_foreign_ops(path)
 
 
@@ -31,10 +30,8 @@ def test_python_callback_inside_a_branch_is_named_with_function_and_node(tmp_pat
     return {'y': tf.cond(tf.size(x) > 3, called, lambda: x)}
 
   path = save(serve, tmp_path, tf.TensorSpec([None], tf.float32, name='x'))
-  found = foreign_ops.foreign_ops(path)
-  assert list(found) == ['EagerPyFunc']
-  assert found['EagerPyFunc'].function.startswith('cond_true')
-  with pytest.raises(ValueError, match=r"EagerPyFunc \(node .*cond_true") as e:
+  with pytest.raises(
+      ValueError, match=r"EagerPyFunc \(node '.*' of function 'cond_true") as e:
     foreign_ops.refuse_foreign_ops(path)
   assert '\n' not in str(e.value)
 

@@ -9,6 +9,7 @@ from tests import tiny_models
 from tests.export import tiny_export
 from tfmm.data import dataset
 from tfmm.export import preprocessing
+from tfmm.layers import gated_encoder
 
 
 def jpeg(rng, height=48, width=64):
@@ -57,7 +58,6 @@ class CountingBackbone(tf.keras.layers.Layer):
 
 
 def test_closed_rows_are_not_decoded():
-  from tfmm.layers import gated_encoder
   backbone = CountingBackbone()
   encoder = gated_encoder.GatedEncoder(backbone, view='rgb', skip='gather')
   rng = np.random.default_rng(2)
@@ -98,4 +98,5 @@ def test_views_that_a_graph_cannot_make_are_named():
 
 def test_a_spec_of_another_model_is_refused():
   with pytest.raises(ValueError, match='modalities'):
-    preprocessing.ServedInputs.of(tiny_models.unimodal('rgb'), tiny_export.dataset_spec())
+    preprocessing.ServedInputs.of(
+        tiny_models.unimodal('rgb'), tiny_export.dataset_spec())

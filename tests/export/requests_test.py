@@ -20,7 +20,7 @@ from tfmm.export import requests
 VIDEOS = {
     'plain.mp4': {'seconds': 3.0, 'frame_rate': 12},
     'silent.mp4': {'seconds': 3.0, 'sound': False},
-    'short_sound.mp4': {'seconds': 3.0, 'sound_seconds': 1.0},
+    'short_sound.mp4': {'seconds': 3.0, 'sound_seconds': 0.8},
     'short.mp4': {'seconds': 0.3},
     'upright.mp4': {'width': 48, 'height': 80},
     'large.mp4': {'width': 96, 'height': 72, 'seconds': 2.0, 'frame_rate': 25},

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tfmm
 from tests import tiny_models
 from tests.export import tiny_export
+from tfmm.export import foreign_ops
 from tfmm.export import record as serving_record
 from tfmm.export import samples
 from tfmm.export import saved_model
@@ -100,6 +101,7 @@ def test_versions_count_up_and_a_failed_export_leaves_nothing(
     exported, tmp_path, monkeypatch):
   directory = str(tmp_path / 'SM')
   os.makedirs(directory + '/7')  # some other export is just writing it
+  monkeypatch.setattr(foreign_ops, 'refuse_foreign_ops', lambda path: None)
   export = lambda: saved_model.export(
       exported.model, exported.spec, directory, labels=tiny_export.LABELS,
       options=tiny_export.OPTIONS)
@@ -120,13 +122,31 @@ def test_wrong_number_of_labels_is_refused(exported, tmp_path):
 
 
 @pytest.mark.parametrize('modality', ['rgb', 'audio'])
-def test_unimodal_models_have_only_their_inputs(modality, tmp_path):
+def test_unimodal_models_have_only_their_inputs(modality, tmp_path, monkeypatch):
+  monkeypatch.setattr(foreign_ops, 'refuse_foreign_ops', lambda path: None)
   model = tiny_models.unimodal(modality)
   spec = tiny_export.unimodal_spec(modality)
   report = saved_model.export(
-      model, spec, str(tmp_path), labels=tiny_export.LABELS, options=tiny_export.OPTIONS)
+      model, spec, str(tmp_path), labels=tiny_export.LABELS,
+      options=tiny_export.OPTIONS)
   function = tf.saved_model.load(report.version_dir).signatures['serving_default']
   source = {'rgb': 'image', 'audio': 'waveform'}[modality]
   assert set(function.structured_input_signature[1]) == {source, 'present'}
   assert report.record.sees == (modality == 'rgb')
   assert report.record.hears == (modality == 'audio')
+
+
+def test_a_foreign_operation_is_refused_and_nothing_is_left(
+    exported, tmp_path, monkeypatch):
+  original = type(exported.inputs).audible
+
+  def through_python(self, tensors, present):
+    checked = tf.py_function(lambda p: p, [present], tf.float32)
+    return original(self, tensors, tf.ensure_shape(checked, present.shape))
+
+  monkeypatch.setattr(type(exported.inputs), 'audible', through_python)
+  with pytest.raises(ValueError, match='EagerPyFunc .node'):
+    saved_model.export(
+        exported.model, exported.spec, str(tmp_path), labels=tiny_export.LABELS,
+        options=tiny_export.OPTIONS)
+  assert not os.listdir(tmp_path)

@@ -1,12 +1,12 @@
 /* Runs one signature of a SavedModel through TensorFlow's C API: a session with no
    Python, as a model server has.
 
-   serving_host DIR INPUT_OP=SPEC ... -- OUTPUT_OP:INDEX ...
+   serving_host DIR INPUT_OP=SPEC ... [++ INPUT_OP=SPEC ...] -- OUTPUT_OP:INDEX ...
      SPEC  string:D0xD1xD2:FILE   FILE holds, per element, int64 length and the bytes
            float:D0xD1x...:FILE   raw little-endian float32
-   A line `next` between requests is given by the argument `++`, so that one process
-   can show that a bad request leaves the session usable. Per request it prints
-   `status CODE MESSAGE`, and when 0 one line of numbers for each output. */
+   `++` starts another request of the same session, which shows that a bad one leaves it
+   usable. Per request it prints `status CODE MESSAGE`, and if the code is 0, one line
+   of numbers for each output. */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -92,7 +92,8 @@ int main(int argc, char** argv) {
     TF_SessionRun(session, NULL, inputs, given, n, outputs, answers, num_outputs, NULL,
                   0, NULL, status);
     const char* message = TF_Message(status);
-    printf("status %d %.*s\n", TF_GetCode(status), (int)strcspn(message, "\n"), message);
+    int length = strcspn(message, "\n");
+    printf("status %d %.*s\n", TF_GetCode(status), length, message);
     if (TF_GetCode(status)) continue;
     for (int k = 0; k < num_outputs; ++k) {
       const float* values = TF_TensorData(answers[k]);

@@ -52,8 +52,8 @@ def test_jitter_of_time_stamps_makes_no_holes():
   tone = tiny_videos.tone(0, 16000, 16000, 300)
   rng = np.random.default_rng(0)
   for k in range(0, 16000, 1000):
-    placer.push(_chunk(tone[k:k + 1000], 16000), k / 16000 + rng.uniform(-.004, .004) * (
-        k > 0))
+    jitter_s = rng.uniform(-.004, .004) if k else 0.0
+    placer.push(_chunk(tone[k:k + 1000], 16000), k / 16000 + jitter_s)
   placer.finish()
   np.testing.assert_allclose(placer.take(0, 16000)[0], tone, atol=4e-5)
 

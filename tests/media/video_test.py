@@ -60,7 +60,8 @@ def test_gap_holds_the_last_frame_and_too_long_is_refused():
 
 @pytest.mark.parametrize('size, short, want', [
     ((48, 64), 36, (36, 48)), ((64, 48), 36, (48, 36)), ((201, 355), 256, (256, 452)),
-    ((40, 1600), 32, (32, 128)), ((16, 16), 64, (64, 64)), ((201, 355), None, (200, 354))])
+    ((40, 1600), 32, (32, 128)), ((16, 16), 64, (64, 64)),
+    ((201, 355), None, (200, 354))])
 def test_target_size_is_even_and_keeps_the_aspect(size, short, want):
   assert video._target(*size, short) == want
 

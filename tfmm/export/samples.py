@@ -7,13 +7,14 @@ request looks and sounds different, so that a policy has reason to decide differ
 import numpy as np
 import tensorflow as tf
 
-# One request with everything present; then one with each modality missing, which
-# takes the branch of a closed gate whatever the policy says.
 _KINDS = ('noise', 'waves', 'black')
 
 
 def requests(record, *, seed=0):
   """Yields `serving_default` inputs of one video each, `{name: array}`.
+
+  First some with everything present; then one with each modality missing, which takes
+  the branch of a closed gate whatever the policy says.
 
   Args:
     record: the `ServingRecord` of the model.

@@ -114,7 +114,7 @@ class Scaler:
     """
     if short_side is not None and (short_side < 2 or short_side % 2):
       raise ValueError(
-          f'short_side is {short_side}; it must be an even number of pixels, 2 or more.')
+          f'short_side is {short_side}; it must be even and at least 2 pixels.')
     self._short_side = short_side
     self._size = None  # upright (height, width)
     self._reformatter = VideoReformatter()

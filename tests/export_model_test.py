@@ -1,0 +1,67 @@
+"""The command line of `export_model`, each time in a process of its own."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from tfmm import schema
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# The command with a run that is built instead of trained.
+_WITH_A_TINY_RUN = """
+import runpy, sys
+sys.path.insert(0, {root!r})
+from tests import tiny_models
+from tests.export import tiny_export
+from tfmm import config
+from tfmm.training import checkpoints
+
+def load_run(model_dir, checkpoint, data_dir=None):
+  return checkpoints.Run(
+      model_dir=model_dir, model=tiny_models.unimodal('audio'),
+      dataset=tiny_export.unimodal_spec('audio'), checkpoint='', step=0,
+      info={{'labels': tiny_export.LABELS, 'data_dir': data_dir}})
+
+config.load_run = load_run
+runpy.run_module('tfmm.export_model', run_name='__main__')
+"""
+
+
+def run(*command):
+  environment = dict(os.environ, PYTHONPATH=str(ROOT), CUDA_VISIBLE_DEVICES='-1')
+  return subprocess.run(
+      [sys.executable, *command], capture_output=True, text=True, check=False,
+      env=environment, cwd=ROOT)
+
+
+def write_dataset(directory):
+  os.makedirs(directory)
+  info = {
+      'schema_version': schema.VERSION, 'labels': [], 'splits': {},
+      'options': {'frame_rate': 10, 'short_side': 36, 'sample_rate': 8000}}
+  (directory / schema.DATASET_INFO).write_text(json.dumps(info))
+  (directory / schema.COMPLETED).touch()
+
+
+def test_exports_and_says_what_it_wrote(tmp_path):
+  write_dataset(tmp_path / 'data')
+  done = run(
+      '-c', _WITH_A_TINY_RUN.format(root=str(ROOT)), '--model_dir=RUN',
+      f'--output_dir={tmp_path}/SM', f'--data_dir={tmp_path}/data')
+  assert done.returncode == 0, done.stderr
+  assert f'{tmp_path}/SM/1: ' in done.stdout
+  assert (tmp_path / 'SM' / '1' / 'saved_model.pb').exists()
+  assert (tmp_path / 'SM' / '1' / 'assets.extra' / 'tfmm.json').exists()
+
+
+def test_no_run_is_one_line(tmp_path):
+  done = run('-m', 'tfmm.export_model', f'--model_dir={tmp_path}/none',
+             f'--output_dir={tmp_path}/SM')
+  assert done.returncode == 1
+  lines = [l for l in done.stderr.splitlines() if l.startswith('export_model: ')]
+  assert len(lines) == 1 and 'none' in lines[0]
+  assert 'Traceback' not in done.stderr
+  assert not (tmp_path / 'SM').exists()
