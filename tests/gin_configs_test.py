@@ -12,7 +12,7 @@ from tfmm.training import loop
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / 'gin_configs').glob('*.gin'))
 
-# Applied where the recipe imports the module.
+# Applied where the recipe names the configurable, in every scope that it uses.
 TINY = {
     'dataset.RgbFrames': {'num_frames': 2, 'stride': 1, 'size': 32, 'short_side': 32,
                           'scale_range': (32, 36)},
@@ -21,19 +21,22 @@ TINY = {
                                'window': 60, 'hop': 40},
     'dataset.DatasetSpec': {'num_segments': 2, 'shuffle_buffer': 4},
     'resnet.ResNet': {'depth': 18, 'width': 4, 'num_frames': 2, 'size': 32},
-    'mobilenet.MobileNetV2': {'width_multiplier': .1, 'last_channels': 16,
-                              'size': 32},
-    'preview/mobilenet.MobileNetV2': {'num_frames': 1, 'size': 16},
-    'sound/mobilenet.MobileNetV2': {'size': 32},
+    'mobilenet.MobileNetV2': {'width_multiplier': .1, 'last_channels': 16, 'size': 32},
     'adamml.Policy': {'joint_dim': 8, 'lstm_units': 4},
 }
+TINY_PREVIEW = {'size': 16, 'num_frames': 1}
 
 
 def tiny_params(text):
-  """--gin_param of everything in TINY that the recipe configures."""
-  return [f'{name}.{key} = {value!r}' for name, values in TINY.items()
-          if re.search(rf'^{re.escape(name)}\.|@{re.escape(name)}\(', text, re.M)
-          for key, value in values.items()]
+  """--gin_param that shrinks all that the recipe names."""
+  for name, values in TINY.items():
+    if not re.search(rf'\b{re.escape(name)}\b', text):
+      continue
+    scopes = set(re.findall(rf'^(\w+/){re.escape(name)}\.', text, re.M))
+    for scope in sorted(scopes) or ['']:
+      numbers = {**values, **(TINY_PREVIEW if scope == 'preview/' else {})}
+      for key, value in numbers.items():
+        yield f'{scope}{name}.{key} = {value!r}'
 
 
 @pytest.fixture(scope='module')
@@ -45,7 +48,7 @@ def data_dir(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize('path', RECIPES, ids=lambda p: p.stem)
 def test_takes_a_step_of_each_phase(path, data_dir):
-  config.load(str(path), tiny_params(path.read_text()), configurable=loop.train,
+  config.load(str(path), list(tiny_params(path.read_text())), configurable=loop.train,
               overrides=[
                   config.Override('data_dir', 'DATA_DIR', 'data_dir', data_dir),
                   config.Override('model_dir', 'MODEL_DIR', 'model_dir', '')])

@@ -14,30 +14,34 @@ from absl import app  # pylint: disable=wrong-import-position
 from absl import flags  # pylint: disable=wrong-import-position
 from absl import logging  # pylint: disable=wrong-import-position
 
-FLAGS = flags.FLAGS
 
-_GIN_FILE = flags.DEFINE_string('gin_file', None, 'The recipe.', required=True)
-_GIN_PARAM = flags.DEFINE_multi_string(
-    'gin_param', [], "'name = value', stronger than the recipe; may be repeated.")
-_DATA_DIR = flags.DEFINE_string(
-    'data_dir', None, 'Prepared data: the output of beam_pipelines.prepare_videos.')
-_MODEL_DIR = flags.DEFINE_string(
-    'model_dir', None, 'Where the run lives; a killed one goes on from there.')
-_INIT_FROM = flags.DEFINE_list(
-    'init_from', None, 'Runs to take encoders and classifiers from.')
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', None, 'Videos per step.')
-_SEED = flags.DEFINE_integer('seed', None, 'Of everything random.')
-_DRY_RUN = flags.DEFINE_boolean(
-    'dry_run', False, 'One real step of each phase at batch 2, with the sizes of the '
-    'recipe: parameters, GFLOPs, peak memory. Saves nothing.')
+def define_flags(values: flags.FlagValues):
+  """Defined when run and not when imported: mains share names of flags."""
+  def define(kind, name, default, text, **options):
+    kind(name, default, text, flag_values=values, **options)
+
+  define(flags.DEFINE_string, 'gin_file', None, 'The recipe.', required=True)
+  define(flags.DEFINE_multi_string, 'gin_param', [],
+         "'name = value', stronger than the recipe; may be repeated.")
+  define(flags.DEFINE_string, 'data_dir', None,
+         'Prepared data: the output of beam_pipelines.prepare_videos.')
+  define(flags.DEFINE_string, 'model_dir', None,
+         'Where the run lives; a killed one goes on from there.')
+  define(flags.DEFINE_list, 'init_from', None,
+         'Runs to take encoders and classifiers from.')
+  define(flags.DEFINE_integer, 'batch_size', None, 'Videos per step.')
+  define(flags.DEFINE_integer, 'seed', None, 'Of everything random.')
+  define(flags.DEFINE_boolean, 'dry_run', False,
+         'One real step of each phase at batch 2, with the sizes of the recipe: '
+         'parameters, GFLOPs, peak memory. Saves nothing.')
 
 
-def main(argv):
+def main(argv, values: flags.FlagValues = flags.FLAGS):
   if len(argv) > 1:
     sys.exit(f'train: unexpected argument {argv[1]!r}; flags start with --.')
   from tfmm import config
   try:
-    _train(config)
+    _train(config, values)
   except (ValueError, OSError) as error:
     sys.exit(f'train: {config.one_line(error)}')
   except KeyboardInterrupt:
@@ -46,24 +50,25 @@ def main(argv):
     sys.exit(130)
 
 
-def _train(config):
+def _train(config, values):
   from tfmm.training import loop
   # After the imports, some of which turn on what orbit logs at every loop.
-  if not FLAGS['verbosity'].present:
+  if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)
-  model_dir = _MODEL_DIR.value
-  if _DRY_RUN.value and model_dir is None:
+  model_dir = values.model_dir
+  if values.dry_run and model_dir is None:
     model_dir = ''
-  init_from = _INIT_FROM.value and tuple(_INIT_FROM.value)
+  init_from = values.init_from and tuple(values.init_from)
   config.load(
-      _GIN_FILE.value, _GIN_PARAM.value, configurable=loop.train, overrides=[
-          config.Override('data_dir', 'DATA_DIR', 'data_dir', _DATA_DIR.value),
+      values.gin_file, values.gin_param, configurable=loop.train, overrides=[
+          config.Override('data_dir', 'DATA_DIR', 'data_dir', values.data_dir),
           config.Override('model_dir', 'MODEL_DIR', 'model_dir', model_dir),
           config.Override('init_from', 'INIT_FROM', 'init_from', init_from),
-          config.Override('batch_size', 'BATCH_SIZE', 'batch_size', _BATCH_SIZE.value),
-          config.Override('seed', 'SEED', 'seed', _SEED.value)])
-  config.call(loop.train, dry_run=_DRY_RUN.value, recipe=config.recipe)
+          config.Override('batch_size', 'BATCH_SIZE', 'batch_size', values.batch_size),
+          config.Override('seed', 'SEED', 'seed', values.seed)])
+  config.call(loop.train, dry_run=values.dry_run, recipe=config.recipe)
 
 
 if __name__ == '__main__':
+  define_flags(flags.FLAGS)
   app.run(main)

@@ -3,7 +3,7 @@
 # alone, audio alone, their weighted fusion and AdaMML, evaluates each, exports AdaMML,
 # predicts on three test videos and ends with one table.
 #
-#   bash tools/demo.sh [--work_dir=demo_run] [--seed=0] [--num_videos=400]
+#   bash tools/demo.sh [--work_dir=demo_run] [--seed=0] [--num_videos=600]
 #
 # The same call goes on where an earlier one was stopped. For several seeds give each
 # its own folder, then put them together:
@@ -15,7 +15,7 @@ set -euo pipefail
 
 WORK=demo_run
 SEED=0
-NUM_VIDEOS=400
+NUM_VIDEOS=600
 for argument in "$@"; do
   case "$argument" in
     --work_dir=?*) WORK="${argument#*=}" ;;
@@ -23,7 +23,7 @@ for argument in "$@"; do
     --num_videos=?*) NUM_VIDEOS="${argument#*=}" ;;
     *)
       echo "demo.sh: unknown argument '$argument'; usage: bash tools/demo.sh" \
-        "[--work_dir=demo_run] [--seed=0] [--num_videos=400]" >&2
+        "[--work_dir=demo_run] [--seed=0] [--num_videos=600]" >&2
       exit 2 ;;
   esac
 done
@@ -62,8 +62,8 @@ evaluate() {
 
 export_once() {  # a second call would write a second version of the same
   local made
-  made="$(find "$WORK/saved_model" -name saved_model.pb -newer "$WORK/adamml/COMPLETED" \
-    2>/dev/null || true)"
+  made="$(find "$WORK/saved_model" -name saved_model.pb \
+    -newer "$WORK/adamml/COMPLETED" 2>/dev/null || true)"
   if [[ -n "$made" ]]; then
     echo "$WORK/saved_model is there already"
   else

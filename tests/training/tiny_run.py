@@ -70,6 +70,10 @@ def spec(*views):
       num_segments=2, eval_segments=3, segment_frames=4, shuffle_buffer=8)
 
 
+def rgb_spec():
+  return spec(FRAMES)
+
+
 def make_data(directory, splits=(('train', 9), ('validation', 5))):
   for split, count in splits:
     tiny_shards.write(directory, [
@@ -131,3 +135,15 @@ def train_and_die(data_dir, model_dir, die_at=None, die_in_validation=None):
 
   trainer.Trainer.train, trainer.Validator.evaluate = train, evaluate
   loop.train(data_dir=data_dir, model_dir=model_dir, seed=3, **adamml_options())
+
+
+def train_to_file(data_dir, model_dir, **execution):
+  """Body of a child process: trains fusion without dropout under a strategy."""
+  from tfmm.training import strategy
+  loop.train(
+      data_dir=data_dir, model_dir=model_dir, seed=3, batch_size=4, log_every=1,
+      model=functools.partial(late_fusion, dropout=0.), dataset=spec(FRAMES, SOUND),
+      phases=phases.single_phase(loss=recognition.CrossEntropy(), epochs=4),
+      optimizers={'recognition': optimizers.OptimizerSpec(
+          learning_rate=.05, weight_decay=.01, clip_norm=1.)},
+      execution=strategy.Execution(**execution))
