@@ -190,10 +190,16 @@ def run(arguments: list[str]) -> int:
        f'-> {job.output_dir}')
   begin = time.monotonic()
   with progress.Progress(job.output_dir, videos):
-    pipeline = beam.Pipeline(
-        options=pipeline_options.PipelineOptions(arguments))
+    options = pipeline_options.PipelineOptions(arguments)
+    pipeline = beam.Pipeline(options=options)
     _ = pipeline | 'Prepare' >> transforms.PrepareShards(job)
-    pipeline.run().wait_until_finish()
+    result = pipeline.run()
+    if options.view_as(pipeline_options.TestOptions).dry_run:
+      transforms_built = len(result.job.proto_pipeline.components.transforms)
+      _say(f'dry run: the job is valid and has {transforms_built} transforms; nothing '
+           'was run.')
+      return 0
+    result.wait_until_finish()
   return _summarize(job, dataset_files.finish(job, rows), time.monotonic() - begin)
 
 

@@ -176,3 +176,17 @@ def test_killed_run_goes_on_and_ends_the_same(tmp_path):
   for name, time_ns in kept.items():
     assert (tmp_path / 'out' / name).stat().st_mtime_ns == time_ns
   assert not (tmp_path / 'out' / '_tmp').exists()
+
+
+def test_dataflow_job_is_built_and_validated_offline(tmp_path, capsys):
+  pytest.importorskip('apache_beam.runners.dataflow.internal.clients.dataflow')
+  manifest = tiny_videos.make_set(tmp_path / 'videos', num_videos=2)
+  code = _run(
+      manifest, tmp_path / 'data',
+      '--runner=DataflowRunner', '--dry_run=True', '--no_auth', '--project=project',
+      '--region=us-central1', '--temp_location=gs://some-bucket/tmp',
+      '--staging_location=gs://some-bucket/staging',
+      f'--setup_file={_ROOT / "setup.py"}')
+  assert code == 0
+  assert 'dry run: the job is valid' in capsys.readouterr().err
+  assert not list((tmp_path / 'data').glob('*.tfrecord'))

@@ -83,13 +83,14 @@ def make_manager(checkpoint: tf.train.Checkpoint, model_dir: str, step: tf.Varia
   """A manager of `ckpt-<step>` files.
 
   Saving reads variables that are averaged over replicas, which every worker has to
-  take part in; workers other than the chief save into a scratch directory.
+  take part in; workers other than the chief save into a scratch directory and keep
+  one file there. All workers see the same file system.
   """
   directory = model_dir
   if not chief:
     directory = os.path.join(model_dir, 'scratch', f'worker-{os.getpid()}')
   return tf.train.CheckpointManager(
-      checkpoint, directory, max_to_keep=keep, step_counter=step,
+      checkpoint, directory, max_to_keep=keep if chief else 1, step_counter=step,
       checkpoint_interval=every_steps)
 
 

@@ -174,17 +174,19 @@ class _Loop:
     self._manager = checkpoints.make_manager(
         state.checkpoint, model_dir, state.global_step, keep=keep_checkpoints,
         every_steps=checkpoint_every, chief=chief)
-    summaries = model_dir if chief else os.path.join(model_dir, 'scratch')
+    train_events, validation_events = (
+        os.path.join(model_dir, name) if chief else None
+        for name in ('train', 'validation'))
     self._controller = orbit.Controller(
         global_step=state.global_step, trainer=state.trainer, evaluator=evaluator,
         strategy=state.strategy, steps_per_loop=log_every,
         train_actions=[self._report],
-        summary_dir=os.path.join(summaries, 'train'),
-        eval_summary_dir=os.path.join(summaries, 'validation'))
+        summary_dir=train_events, eval_summary_dir=validation_events)
     # Given only now: the controller would restore once more, and from the scratch
     # directory on workers other than the chief.
     self._controller.checkpoint_manager = self._manager
     self._validates = evaluator is not None
+    self._wait = _barrier(state.strategy)
 
   def run(self, restored: str | None) -> dict[str, Any]:
     if restored:
@@ -243,6 +245,9 @@ class _Loop:
       self._best.update(
           span.epoch.stage, span.end, self._validation['top1'],
           self._manager.latest_checkpoint)
+    if trainer_lib.many_workers(self._state.strategy):
+      self._wait()  # until the chief has written the record
+      self._best = checkpoints.BestRecord(self._model_dir)
 
   def _report(self, outputs: Mapping[str, float]):
     self._train = {k: float(v) for k, v in outputs.items()}
@@ -261,6 +266,12 @@ class _Loop:
     if self._chief:
       checkpoints.write_json(path, metrics)
     return metrics
+
+
+def _barrier(strategy: tf.distribute.Strategy) -> Callable[[], Any]:
+  """A function that returns when every worker has called it."""
+  return tf.function(lambda: strategy.reduce(
+      'SUM', strategy.run(lambda: tf.constant(1.)), axis=None))
 
 
 def _is_last_of_stage(spans: Sequence[phases_lib.Span], index: int) -> bool:

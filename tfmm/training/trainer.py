@@ -116,7 +116,7 @@ class Trainer(orbit.AbstractTrainer):
     return means
 
   def _distributed_batches(self, start_step: int):
-    if self._strategy.num_replicas_in_sync == 1 and not _many_workers(self._strategy):
+    if self._strategy.num_replicas_in_sync == 1 and not many_workers(self._strategy):
       return self._make_batches(start_step, None).map(_numbers_only)
     return self._strategy.distribute_datasets_from_function(
         lambda context: self._make_batches(start_step, context).map(_numbers_only))
@@ -217,7 +217,8 @@ def _numbers_only(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
   return {k: v for k, v in batch.items() if v.dtype != tf.string}
 
 
-def _many_workers(strategy: tf.distribute.Strategy) -> bool:
+def many_workers(strategy: tf.distribute.Strategy) -> bool:
+  """Whether several processes train together."""
   return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
