@@ -67,7 +67,7 @@ def test_files_params_and_flags_in_rising_strength(recipe, monkeypatch):
   assert build(monkeypatch)['batch_size'] == 8
 
 
-def test_the_written_configuration_reads_back_as_the_same(recipe, monkeypatch, tmp_path):
+def test_the_written_configuration_reads_back(recipe, monkeypatch, tmp_path):
   load(recipe())
   first = build(monkeypatch)
   (tmp_path / 'written.gin').write_text(first['text'])

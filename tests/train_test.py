@@ -115,7 +115,8 @@ def test_from_another_directory_as_a_process(recipe, data_dir, tmp_path):
   environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
   environment.pop('TF_CPP_MIN_LOG_LEVEL', None)
   done = subprocess.run(
-      command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+      command, cwd=tmp_path, env=environment, capture_output=True, text=True,
+      check=True)
   assert 'train: one step of 2 videos' in done.stdout and done.stderr == ''
   failed = subprocess.run(
       [*command, '--gin_param=A = 1'], cwd=tmp_path, env=environment,

@@ -204,7 +204,8 @@ def _reworded(message: str, imported: Mapping[str, str]) -> str:
     return f'{found[1]!r} has no parameter {found[2]!r}{near}'
   found = re.search(r"selector ([\w.]+);.* has no attribute (\w+)", message)
   if found:
-    return f'there is no {found[1]!r}{_nearest(found[2], _siblings(found[1], imported))}'
+    near = _nearest(found[2], _siblings(found[1], imported))
+    return f'there is no {found[1]!r}{near}'
   found = re.search(r"'(\w+)' was not provided by an import", message)
   if found:
     return f'{found[1]!r} is not imported{_nearest(found[1], imported)}'

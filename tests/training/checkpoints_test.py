@@ -34,7 +34,7 @@ def test_stages_have_their_own_best(tmp_path):
   record.update('fine-tuning', 20, .1, save(tmp_path, 20))
   assert load(record.checkpoint('alternating')) == 10
   assert load(record.last_stage()) == 20
-  with pytest.raises(ValueError, match="no validated checkpoint of the stage 'warm-up'"):
+  with pytest.raises(ValueError, match="checkpoint of the stage 'warm-up'"):
     record.checkpoint('warm-up')
 
 
@@ -53,7 +53,8 @@ def test_find_checkpoint(tmp_path):
 
 
 def test_statements_of_a_configuration():
-  text = ('import a\n\n# Macros:\nLR = 0.1\na.B.c = \\\n    {\'x\': 1,\n     \'y\': 2}\n'
+  text = ('import a\n\n# Macros:\nLR = 0.1\n'
+          'a.B.c = \\\n    {\'x\': 1,\n     \'y\': 2}\n'
           '# c = 3\na.B.d = "e = f"\n')
   assert checkpoints.config_statements(text) == {
       'LR': '0.1', 'a.B.c': "{'x': 1, 'y': 2}", 'a.B.d': '"e = f"'}

@@ -99,7 +99,8 @@ def test_unimodal_runs_start_a_fusion(data_dir, tmp_path):
   for modality, run in runs.items():
     trained = weights(run)
     backbone = model.encoders[modality].backbone
-    prefix, suffix = f'model/encoders/{modality}/backbone/', '/.ATTRIBUTES/VARIABLE_VALUE'
+    prefix = f'model/encoders/{modality}/backbone/'
+    suffix = '/.ATTRIBUTES/VARIABLE_VALUE'
     np.testing.assert_array_equal(
         backbone.conv.kernel, trained[f'{prefix}conv/kernel{suffix}'])
     np.testing.assert_array_equal(

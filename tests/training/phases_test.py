@@ -53,7 +53,8 @@ def test_temperature_anneals_in_the_alternating_stage_only():
       [5 * .965 ** i for i in range(20)])
   assert [e.temperature for e in official[6:45:2]] == pytest.approx(
       [5 * .965 ** i for i in range(20)])
-  assert [e.temperature for e in official[45:]] == pytest.approx([2.4520] * 10, abs=1e-4)
+  assert [e.temperature for e in official[45:]] == pytest.approx(
+      [2.4520] * 10, abs=1e-4)
   paper = adamml(temperature_schedule='paper', final_temperature=.5).epochs
   assert paper[5].temperature == 5. and paper[45].temperature == pytest.approx(.5)
   assert paper[25].temperature == pytest.approx((5 * .5) ** .5)  # half way, geometric

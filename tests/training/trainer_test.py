@@ -109,7 +109,7 @@ def test_a_variable_without_gradient_is_named(data_dir):
   plan = phases.Plan((phases.Epoch(phase=phase, stage='odd', number=0),))
   made, _, _ = make(data_dir, plan)
   made.set_span(plan.spans(1)[0])
-  with pytest.raises(ValueError, match=r"moves 'recognition', but no gradient reaches "):
+  with pytest.raises(ValueError, match="moves 'recognition', but no gradient reaches "):
     made.train(tf.constant(1))
 
 
