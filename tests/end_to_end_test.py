@@ -18,6 +18,7 @@ import pytest
 from tfmm import schema
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.slow
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 
 _SEGMENTS = {'dataset.DatasetSpec': {'num_segments': 2, 'eval_segments': 4}}

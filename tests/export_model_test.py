@@ -1,12 +1,9 @@
 """The command line of `export_model`, each time in a process of its own."""
 
-import json
 import os
 import pathlib
 import subprocess
 import sys
-
-from tfmm import schema
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -19,11 +16,12 @@ from tests.export import tiny_export
 from tfmm import config
 from tfmm.training import checkpoints
 
-def load_run(model_dir, checkpoint, data_dir=None):
+def load_run(model_dir, checkpoint):
   return checkpoints.Run(
       model_dir=model_dir, model=tiny_models.unimodal('audio'),
       dataset=tiny_export.unimodal_spec('audio'), checkpoint='', step=0,
-      info={{'labels': tiny_export.LABELS, 'data_dir': data_dir}})
+      info={{'labels': tiny_export.LABELS, 'data_options': {{
+          'frame_rate': 10, 'short_side': 36, 'sample_rate': 8000}}}})
 
 config.load_run = load_run
 runpy.run_module('tfmm.export_model', run_name='__main__')
@@ -37,20 +35,10 @@ def run(*command):
       env=environment, cwd=ROOT)
 
 
-def write_dataset(directory):
-  os.makedirs(directory)
-  info = {
-      'schema_version': schema.VERSION, 'labels': [], 'splits': {},
-      'options': {'frame_rate': 10, 'short_side': 36, 'sample_rate': 8000}}
-  (directory / schema.DATASET_INFO).write_text(json.dumps(info))
-  (directory / schema.COMPLETED).touch()
-
-
 def test_exports_and_says_what_it_wrote(tmp_path):
-  write_dataset(tmp_path / 'data')
   done = run(
       '-c', _WITH_A_TINY_RUN.format(root=str(ROOT)), '--model_dir=RUN',
-      f'--output_dir={tmp_path}/SM', f'--data_dir={tmp_path}/data')
+      f'--output_dir={tmp_path}/SM')
   assert done.returncode == 0, done.stderr
   assert f'{tmp_path}/SM/1: ' in done.stdout
   assert (tmp_path / 'SM' / '1' / 'saved_model.pb').exists()

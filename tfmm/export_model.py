@@ -20,8 +20,6 @@ _MODEL_DIR = flags.DEFINE_string(
     'model_dir', None, 'Run directory of tfmm.train.', required=True)
 _OUTPUT_DIR = flags.DEFINE_string(
     'output_dir', None, 'Numbered versions are written here.', required=True)
-_DATA_DIR = flags.DEFINE_string(
-    'data_dir', None, 'Data of the run, if it has moved since training.')
 _CHECKPOINT = flags.DEFINE_enum(
     'checkpoint', 'last', ['last', 'best'],
     'The last checkpoint, or the best validated one of the last stage.')
@@ -39,14 +37,12 @@ def main(argv):
 
 
 def _export(config):
-  from tfmm.data import dataset
   from tfmm.export import saved_model
-  run = config.load_run(
-      _MODEL_DIR.value, _CHECKPOINT.value, data_dir=_DATA_DIR.value)
-  info = dataset.load_info(run.data_dir)  # how records were made, so clients can too
+  run = config.load_run(_MODEL_DIR.value, _CHECKPOINT.value)
+  # How the records were made, so that clients can make them as well.
   report = saved_model.export(
       run.model, run.dataset, _OUTPUT_DIR.value, labels=run.labels,
-      options=info.options)
+      options=run.info['data_options'])
   print(saved_model.describe(report))
 
 

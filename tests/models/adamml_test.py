@@ -72,3 +72,16 @@ def test_skipped_modality_says_nothing():
 def test_unknown_test_gate_is_refused():
   with pytest.raises(ValueError, match='maybe'):
     tiny_models.ada_mml(test_gate='maybe')
+
+
+def test_backbones_may_compute_in_bfloat16():
+  before = tf.keras.mixed_precision.global_policy()
+  tf.keras.mixed_precision.set_global_policy('mixed_bfloat16')
+  try:
+    model = tiny_models.ada_mml()
+  finally:
+    tf.keras.mixed_precision.set_global_policy(before)
+  assert model.encoders['rgb'].backbone.compute_dtype == 'bfloat16'
+  result = model(tiny_models.batch(model), training=True, seed=tiny_models.SEED)
+  assert result.logits.dtype == result.gates.dtype == tf.float32
+  assert np.isfinite(result.logits.numpy()).all()

@@ -16,7 +16,7 @@ class LogitFusion(tf.keras.layers.Layer):
   """
 
   def __init__(self, fusion: str, *, num_modalities: int, name: str | None = None):
-    super().__init__(name=name)
+    super().__init__(name=name, dtype='float32')
     if fusion not in FUSIONS:
       raise ValueError(f'fusion is {fusion!r}; it must be one of {FUSIONS}.')
     self.num_modalities = num_modalities

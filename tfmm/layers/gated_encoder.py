@@ -26,7 +26,7 @@ class GatedEncoder(tf.keras.layers.Layer):
 
   def __init__(self, backbone: tf.keras.layers.Layer, *, view: str,
                skip: str = 'mask', name: str | None = None):
-    super().__init__(name=name, autocast=False)
+    super().__init__(name=name, dtype='float32', autocast=False)
     self.backbone = backbone
     self.view = view
     self.skip = skip
@@ -89,7 +89,7 @@ class GatedDense(tf.keras.layers.Layer):
   """
 
   def __init__(self, units: int, *, input_dim: int, name: str | None = None):
-    super().__init__(name=name)
+    super().__init__(name=name, dtype='float32')
     self.units = units
     limit = input_dim ** -0.5  # PyTorch's default for a linear layer
     self.kernel = self.add_weight(

@@ -16,7 +16,7 @@ class LSTMCell(tf.keras.layers.Layer):
 
   def __init__(self, units: int, *, input_dim: int, feedback_dim: int = 0,
                name: str = 'lstm'):
-    super().__init__(name=name)
+    super().__init__(name=name, dtype='float32')
     self.units = units
     limit = units ** -0.5  # PyTorch's default, which the AdaMML authors trained from
 
@@ -33,7 +33,7 @@ class LSTMCell(tf.keras.layers.Layer):
 
   def zero_state(self, batch_size) -> tuple[tf.Tensor, tf.Tensor]:
     """(hidden, cell), each [batch_size, units] of zeros."""
-    zeros = tf.zeros([batch_size, self.units], self.compute_dtype)
+    zeros = tf.zeros([batch_size, self.units])
     return zeros, zeros
 
   def call(self, x, state, feedback=None):

@@ -32,7 +32,7 @@ class SeededDropout(tf.keras.layers.Layer):
   """
 
   def __init__(self, rate: float, name: str | None = None):
-    super().__init__(name=name)
+    super().__init__(name=name, dtype='float32')
     if not 0 <= rate < 1:
       raise ValueError(f'dropout rate is {rate}; it must be in [0, 1).')
     self.rate = rate

@@ -32,7 +32,7 @@ class Policy(tf.keras.layers.Layer):
   def __init__(self, *, encoders: Mapping[str, tf.keras.layers.Layer],
                num_decisions: int, joint_dim: int = 2048, lstm_units: int = 256,
                feed_back_logits: bool = True):
-    super().__init__(name='policy', autocast=False)
+    super().__init__(name='policy', dtype='float32', autocast=False)
     if not encoders:
       raise ValueError('a policy needs at least one encoder; encoders is empty.')
     self.encoders = dict(encoders)
@@ -40,13 +40,15 @@ class Policy(tf.keras.layers.Layer):
     self.joint = []
     dim = sum(e.feature_dim for e in self.encoders.values())
     for i in range(2):
-      layer = tf.keras.layers.Dense(joint_dim, activation='relu', name=f'joint_{i}')
+      layer = tf.keras.layers.Dense(
+          joint_dim, activation='relu', name=f'joint_{i}', dtype='float32')
       layer.build([None, dim])
       self.joint.append(layer)
       dim = joint_dim
     feedback = 2 * num_decisions if feed_back_logits else 0
     self.cell = lstm.LSTMCell(lstm_units, input_dim=dim, feedback_dim=feedback)
-    self.heads = tf.keras.layers.Dense(2 * num_decisions, name='heads')
+    self.heads = tf.keras.layers.Dense(
+        2 * num_decisions, name='heads', dtype='float32')
     self.heads.build([None, lstm_units])
 
   def call(self, clips, training=False):

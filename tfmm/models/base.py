@@ -84,7 +84,8 @@ class GatedMultimodalModel(tf.keras.Model, abc.ABC):
 
   def __init__(self, *, encoders: Mapping[str, gated_encoder.GatedEncoder],
                num_classes: int):
-    super().__init__()
+    # Backbones may compute in bfloat16; gates, logits and losses stay float32.
+    super().__init__(dtype='float32')
     if not encoders:
       raise ValueError('a model needs at least one encoder; encoders is empty.')
     if num_classes < 2:

@@ -30,21 +30,23 @@ class Decisions(NamedTuple):
 
 
 def decide(model: base.GatedMultimodalModel, dataset: Iterable[Mapping],
-           *, seed: int = 0, on_batch: Callable[[int], None] = lambda n: None
-           ) -> Decisions:
+           *, seed: int = 0, step: Callable | None = None,
+           on_batch: Callable[[int], None] = lambda n: None) -> Decisions:
   """Runs the model over a dataset of batches.
 
   Args:
     model: in either skip mode.
     dataset: batches as `tfmm.data.dataset.make_dataset` gives them.
     seed: of whatever the model draws at test time (`test_gate='sample'`).
+    step: an `inference_function` of the model, to trace once for several calls.
     on_batch: called with the number of videos done so far.
   """
-  step = inference_function(model)
+  step = step or inference_function(model)
   parts = []
   done = 0
   for index, batch in enumerate(dataset):
-    result = step(batch, randomness.fold_seed(tf.constant([seed, 0], tf.int64), index))
+    chance = randomness.fold_seed(tf.constant([seed, 0], tf.int64), index)
+    result = step(numbers_only(batch), chance)
     parts.append((
         batch['media_id'].numpy(), batch['label'].numpy(), result.logits.numpy(),
         result.ran.numpy(), batch['present'].numpy(), batch['segment_times'].numpy()))
@@ -53,6 +55,11 @@ def decide(model: base.GatedMultimodalModel, dataset: Iterable[Mapping],
   if not parts:
     raise ValueError('the split holds no video; there is nothing to evaluate.')
   return Decisions(*(np.concatenate(p) for p in zip(*parts)))
+
+
+def numbers_only(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+  """Without names of videos: accelerators take no strings."""
+  return {k: v for k, v in batch.items() if v.dtype != tf.string}
 
 
 def inference_function(model: base.GatedMultimodalModel):
@@ -82,16 +89,6 @@ def summarize(decisions: Decisions, model: base.GatedMultimodalModel) -> dict:
   }
 
 
-def evaluate_model(model: base.GatedMultimodalModel, dataset, *, seed: int = 0) -> dict:
-  """Accuracy alone, for validation while training: {'top1', 'mAP', rates}."""
-  d = decide(model, dataset, seed=seed)
-  scores = tf.nn.softmax(d.logits).numpy()
-  return {
-      'top1': recognition_metrics.top_k(scores, d.label, 1),
-      'mAP': recognition_metrics.mean_average_precision(scores, d.label),
-      'selection_rate': compute.selection_rate(d.ran, d.present, model.modalities)}
-
-
 def time_skip_modes(model: base.GatedMultimodalModel, dataset, *, batches: int = 4,
                     repeats: int = 5) -> dict[str, float]:
   """Wall milliseconds per video of both ways to run, interleaved, medians.
@@ -105,7 +102,7 @@ def time_skip_modes(model: base.GatedMultimodalModel, dataset, *, batches: int =
   Returns:
     {'ms_per_video_masked', 'ms_per_video_gathered'}.
   """
-  held = list(dataset.take(batches))
+  held = [numbers_only(batch) for batch in dataset.take(batches)]
   videos = sum(int(b['label'].shape[0]) for b in held)
   seed = tf.constant([0, 0], tf.int64)
   before, steps = model.skip, {}

@@ -322,6 +322,7 @@ def _write_description(model_dir, config, *, info, state, seed, spans, batch_siz
   checkpoints.write_json(os.path.join(model_dir, checkpoints.RUN_FILE), {
       'labels': list(info.labels), 'multi_label': info.multi_label,
       'num_classes': info.num_classes, 'data_dir': info.data_dir,
+      'data_options': dict(info.options),
       'modalities': list(state.model.modalities), 'seed': seed,
       'batch_size': batch_size, 'steps': spans[-1].end,
       'phases': list(dict.fromkeys(s.phase.name for s in spans)),

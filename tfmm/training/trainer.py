@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import numpy as np
 import orbit
 import tensorflow as tf
 
@@ -117,9 +116,9 @@ class Trainer(orbit.AbstractTrainer):
 
   def _distributed_batches(self, start_step: int):
     if self._strategy.num_replicas_in_sync == 1 and not many_workers(self._strategy):
-      return self._make_batches(start_step, None).map(_numbers_only)
+      return self._make_batches(start_step, None).map(evaluation.numbers_only)
     return self._strategy.distribute_datasets_from_function(
-        lambda context: self._make_batches(start_step, context).map(_numbers_only))
+        lambda context: self._make_batches(start_step, context).map(evaluation.numbers_only))
 
   def _step_function(self, phase: phases.Phase) -> Callable:
     key = tuple((name, id(term)) for name, term in phase.losses.items())
@@ -194,27 +193,12 @@ class Validator(orbit.AbstractEvaluator):
   def evaluate(self, num_steps: tf.Tensor) -> dict[str, float]:
     """Host side. The number of steps is ignored: it is always the whole split."""
     del num_steps
-    logits, labels, ran, present = [], [], [], []
-    done = 0
-    for index, batch in enumerate(self._dataset):
-      seed = randomness.fold_seed(tf.constant([self._seed, 0], tf.int64), index)
-      result = self._step(_numbers_only(batch), seed)
-      logits.append(result.logits.numpy())
-      labels.append(batch['label'].numpy())
-      ran.append(result.ran.numpy())
-      present.append(batch['present'].numpy())
-      done += len(labels[-1])
-      self._on_batch(done)
-    logits, labels, ran, present = map(
-        np.concatenate, (logits, labels, ran, present))
-    rates = compute.selection_rate(ran, present, self._model.modalities)
-    return {'top1': recognition_metrics.top_k(logits, labels, 1),
+    d = evaluation.decide(
+        self._model, self._dataset, seed=self._seed, step=self._step,
+        on_batch=self._on_batch)
+    rates = compute.selection_rate(d.ran, d.present, self._model.modalities)
+    return {'top1': recognition_metrics.top_k(d.logits, d.label, 1),
             **{f'selection/{m}': rate for m, rate in rates.items()}}
-
-
-def _numbers_only(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-  """Without names of videos: accelerators take no strings."""
-  return {k: v for k, v in batch.items() if v.dtype != tf.string}
 
 
 def many_workers(strategy: tf.distribute.Strategy) -> bool:
