@@ -249,7 +249,7 @@ def main(argv: list[str]) -> int:
   try:
     return run(argv[1:])
   except (ValueError, OSError) as error:
-    _say(f'error: {error}')
+    _say(f'error: {" ".join(str(error).split())}')
   except KeyboardInterrupt:
     _say('stopped; finished shards are kept: the same command goes on from there.')
     return 130

@@ -29,6 +29,7 @@ ROOMS = {
                       'tfmm.losses', 'tfmm.metrics'),
     'tfmm.export': ('tfmm.schema', 'tfmm.media', 'tfmm.data', 'tfmm.models.base',
                     'tfmm.layers'),
+    'tfmm.command_line': (),
     'tfmm.config': ('tfmm.schema', 'tfmm.data', 'tfmm.training'),
     'beam_pipelines': ('tfmm.schema', 'tfmm.media'),
     'tools': ('tfmm',),

@@ -6,13 +6,10 @@ what ran in which segment of every video.
 
 import os
 import sys
-import warnings
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-warnings.filterwarnings('ignore', category=FutureWarning, module='google.*')
+from absl import flags
 
-from absl import app  # pylint: disable=wrong-import-position
-from absl import flags  # pylint: disable=wrong-import-position
+from tfmm import command_line
 
 _MODEL_DIR = flags.DEFINE_string(
     'model_dir', None, 'Run directory of tfmm.train.', required=True)
@@ -73,4 +70,4 @@ def _evaluate(config):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command_line.run('evaluate', main)

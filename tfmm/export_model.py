@@ -5,16 +5,12 @@ and sound and computes only what the model's gates open, requests that warm a se
 up, and the labels. The result is loaded again and compared with the run.
 """
 
-import os
 import sys
-import warnings
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-warnings.filterwarnings('ignore', category=FutureWarning, module='google.*')
+from absl import flags
+from absl import logging
 
-from absl import app  # pylint: disable=wrong-import-position
-from absl import flags  # pylint: disable=wrong-import-position
-from absl import logging  # pylint: disable=wrong-import-position
+from tfmm import command_line
 
 _MODEL_DIR = flags.DEFINE_string(
     'model_dir', None, 'Run directory of tfmm.train.', required=True)
@@ -47,4 +43,4 @@ def _export(config):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command_line.run('export_model', main)

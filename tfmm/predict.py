@@ -6,15 +6,11 @@ line on stderr; the others are answered, and the exit code is 1.
 """
 
 import json
-import os
 import sys
-import warnings
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-warnings.filterwarnings('ignore', category=FutureWarning, module='google.*')
+from absl import flags
 
-from absl import app  # pylint: disable=wrong-import-position
-from absl import flags  # pylint: disable=wrong-import-position
+from tfmm import command_line
 
 _SAVED_MODEL = flags.DEFINE_string(
     'saved_model', None,
@@ -56,4 +52,4 @@ def _one_line(error):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command_line.run('predict', main)

@@ -3,16 +3,12 @@
 The same command goes on where a killed run stopped.
 """
 
-import os
 import sys
-import warnings
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-warnings.filterwarnings('ignore', category=FutureWarning, module='google.*')
+from absl import flags
+from absl import logging
 
-from absl import app  # pylint: disable=wrong-import-position
-from absl import flags  # pylint: disable=wrong-import-position
-from absl import logging  # pylint: disable=wrong-import-position
+from tfmm import command_line
 
 
 def define_flags(values: flags.FlagValues):
@@ -71,4 +67,4 @@ def _train(config, values):
 
 if __name__ == '__main__':
   define_flags(flags.FLAGS)
-  app.run(main)
+  command_line.run('train', main)

@@ -1,6 +1,6 @@
 r"""Makes a small data set of videos whose truth is known segment by segment.
 
-  python tools/make_demo_videos.py --output_dir=D --num_videos=400 --seed=0
+  python tools/make_demo_videos.py --output_dir=D --num_videos=600 --seed=0
 
 writes real mp4 files (h264 and aac), `D/manifest.csv` (video_path,label,split) and
 `D/relevance.json`, which says for each video and each second whether sight, motion or
@@ -165,7 +165,7 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.DEFINE_string('output_dir', None, 'Folder to write to.', required=True)
-  flags.DEFINE_integer('num_videos', 400, 'Number of videos over all splits.')
+  flags.DEFINE_integer('num_videos', 600, 'Number of videos over all splits.')
   flags.DEFINE_integer('seed', 0, 'The same seed gives the same data set.')
   flags.DEFINE_integer('seconds', 10, 'Length of a video; a segment is one second.')
   flags.DEFINE_integer('size', 96, 'Side of the picture in pixels, even.')

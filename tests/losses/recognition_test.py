@@ -41,7 +41,8 @@ def test_is_correct_for_both_kinds_of_label():
   np.testing.assert_array_equal(
       recognition.is_correct({'label': tf.constant([0, 2])}, said()), [1, 0])
   multi = tf.constant([[0., 1., 1.], [1., 1., 0.]])
-  np.testing.assert_array_equal(recognition.is_correct({'label': multi}, said()), [0, 1])
+  np.testing.assert_array_equal(
+      recognition.is_correct({'label': multi}, said()), [0, 1])
 
 
 def test_bad_smoothing_is_refused():

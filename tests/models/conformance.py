@@ -137,7 +137,8 @@ def check_cost(model, batch):
       lambda *tensors: model(dict(zip(names, tensors))).logits, *specs.values())
   cost = model.segment_cost()
   for convention in ('conv', 'papers'):
-    parts = sum(getattr(c, convention) for c in (*cost.modality.values(), cost.overhead))
+    parts = sum(
+        getattr(c, convention) for c in (*cost.modality.values(), cost.overhead))
     assert getattr(whole, convention) == segments * parts
   complete = sum(c.total for c in (*cost.modality.values(), cost.overhead))
   fusing = segments * len(model.modalities) * model.num_classes

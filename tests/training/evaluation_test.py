@@ -24,8 +24,8 @@ def test_decisions_are_those_of_the_model_in_stored_order(model):
   data = batches(model)
   decisions = evaluation.decide(model, data)
   direct = [model(b) for b in data]
-  np.testing.assert_allclose(
-      decisions.logits, np.concatenate([r.logits for r in direct]), rtol=1e-4, atol=1e-5)
+  expected = np.concatenate([r.logits for r in direct])
+  np.testing.assert_allclose(decisions.logits, expected, rtol=1e-4, atol=1e-5)
   np.testing.assert_array_equal(
       decisions.ran, np.concatenate([r.ran for r in direct]))
   assert decisions.media_id[0] == b'video-0'

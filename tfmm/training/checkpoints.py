@@ -289,10 +289,12 @@ def check_same_recipe(model_dir: str, config: str, *, ignored: Sequence[str] = (
         f'{model_dir} has checkpoints but no {CONFIG_FILE}, so it cannot be told '
         'which recipe they are of; use another --model_dir.')
   old, new = config_statements(read_text(path)), config_statements(config)
-  differing = [k for k in sorted({*old, *new})
+  differing = [k for k in {*old, *new}
                if old.get(k) != new.get(k) and k.rsplit('.', 1)[-1] not in ignored]
   if not differing:
     return
+  # What says most comes first: the call itself, then what both recipes set.
+  differing.sort(key=lambda k: ('train.' not in k, k not in old or k not in new, k))
   shown = '; '.join(
       f'{k} was {old.get(k, "not set")} and is now {new.get(k, "not set")}'
       for k in differing[:3])

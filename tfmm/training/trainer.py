@@ -118,7 +118,8 @@ class Trainer(orbit.AbstractTrainer):
     if self._strategy.num_replicas_in_sync == 1 and not many_workers(self._strategy):
       return self._make_batches(start_step, None).map(evaluation.numbers_only)
     return self._strategy.distribute_datasets_from_function(
-        lambda context: self._make_batches(start_step, context).map(evaluation.numbers_only))
+        lambda context: self._make_batches(start_step, context).map(
+            evaluation.numbers_only))
 
   def _step_function(self, phase: phases.Phase) -> Callable:
     key = tuple((name, id(term)) for name, term in phase.losses.items())
