@@ -8,5 +8,7 @@ paths=(tests)
 for argument in "$@"; do
   if [[ -e "${argument%%::*}" ]]; then paths=(); fi
 done
+# Two processes, a file of tests at a time: most tests trace graphs on one core.
 exec python -m pytest -c tests/pytest.ini --rootdir=. -q --durations=10 \
+  --numprocesses=2 --dist=loadfile \
   ${paths[@]+"${paths[@]}"} "$@"
