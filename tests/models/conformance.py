@@ -56,6 +56,19 @@ def check_mask_equals_gather(model, batch, tolerance):
     np.testing.assert_array_equal(other.ran, masked.ran)
 
 
+def check_stream_equals_whole(model, batch):
+  """Buying features segment by segment gives those of the whole video."""
+  gate = batch['present'][:, :, 0]
+  for modality in model.modalities:
+    whole = model.encode(batch, modality, gate)
+    for mode in ('mask', 'gather'):
+      model.skip = mode
+      at = model.stream(batch, modality)
+      steps = tf.stack([at(t, gate[:, t]) for t in range(gate.shape[1])], 1)
+      np.testing.assert_allclose(steps, whole, rtol=1e-4, atol=1e-4)
+    model.skip = 'mask'
+
+
 def check_rows_executed(model, batch):
   counters = {}
   for modality, encoder in model.encoders.items():
@@ -171,6 +184,7 @@ def check_model(make_model, folder):
   for batch in (full, some_closed(full)):
     check_result(model, batch)
     check_mask_equals_gather(model, batch, tolerance=1e-4)
+    check_stream_equals_whole(model, batch)
     check_rows_executed(model, batch)
     check_padding(model, batch)
   check_gradients(model, full)

@@ -1,5 +1,7 @@
 """What all encoders share: rows of one view in, one feature vector per row out."""
 
+import abc
+
 import numpy as np
 import tensorflow as tf
 
@@ -38,7 +40,7 @@ class Encoder(tf.keras.layers.Layer):
     return gflops.count_macs(lambda rows: self(rows, training=False), spec)
 
 
-class FrameEncoder(Encoder):
+class FrameEncoder(Encoder, abc.ABC):
   """An image network over frames, averaged over space and over the frames left.
 
   A subclass computes `feature_maps` of folded frames; it may pool over frames on
@@ -83,9 +85,9 @@ class FrameEncoder(Encoder):
     self.num_frames = num_frames
     self.normalization = normalization
 
+  @abc.abstractmethod
   def feature_maps(self, images, num_frames: int, training: bool):
     """Folded images [N * F, H, W, C] -> ([N * f, h, w, D], f)."""
-    raise NotImplementedError
 
   def normalize(self, rows):
     """Rows as the data delivers them -> normalized values of the compute type."""
