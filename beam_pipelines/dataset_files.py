@@ -90,6 +90,12 @@ def completed_with(output_dir: str) -> str | None:
     return None
 
 
+def has_all_shards(job: transforms.Job) -> bool:
+  """Whether no shard was removed or cut since the directory was finished."""
+  return all(transforms.read_sidecar(job.output_dir, job.shard_name(key)) is not None
+             for key in job.shard_keys())
+
+
 def begin(job: transforms.Job):
   """Sweeps what a killed run left, takes COMPLETED away, notes the options."""
   storage.make_directory(job.output_dir)

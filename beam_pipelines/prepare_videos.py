@@ -10,7 +10,9 @@ finished shards are kept. All options of Apache Beam can be added, as --runner=.
 """
 
 import collections
+import contextlib
 import difflib
+import io
 import logging
 import sys
 import time
@@ -31,7 +33,9 @@ from beam_pipelines import config as config_lib
 from beam_pipelines import dataset_files
 from beam_pipelines import manifest
 from beam_pipelines import progress
+from beam_pipelines import storage
 from beam_pipelines import transforms
+from tfmm import directory_lock
 from tfmm import schema
 
 _MANIFEST = flags.DEFINE_string(
@@ -72,17 +76,33 @@ _LABEL_SEPARATOR = flags.DEFINE_string(
 _RETRY_REJECTED = flags.DEFINE_bool(
     'retry_rejected', False, 'Makes finished shards with rejected videos again.')
 
+_MAX_TIMEOUT_SECONDS = 86400.0
 _LOCAL_DEFAULTS = ('--direct_running_mode=multi_threading', '--direct_num_workers=2')
+
+
+# They log with a traceback what also arrives as an exception, which we tell.
+_TALKERS = ('apache_beam.runners.worker', 'apache_beam.runners.portability',
+            'apache_beam.runners.common', 'google.auth', 'apache_beam.internal.gcp')
+
+
+_Parser = pipeline_options._BeamArgumentParser  # pylint: disable=protected-access
+
+
+class _BeamParser(_Parser):
+  """Says a mistake in one line, without the usage of a hundred options."""
+
+  def error(self, message):
+    raise ValueError(f'{message} (an option of Beam).')
 
 
 def beam_arguments(arguments: list[str]) -> list[str]:
   """Checks what is left for Beam and adds our defaults.
 
   Raises:
-    ValueError: On an option that neither we nor Beam know, or a runner that loses data.
+    ValueError: On an option that neither we nor Beam know, a value that Beam does not
+      take, or a runner that loses data.
   """
-  parser = pipeline_options._BeamArgumentParser(  # pylint: disable=protected-access
-      allow_abbrev=False, add_help=False)
+  parser = _BeamParser(allow_abbrev=False, add_help=False)
   for options in pipeline_options.PipelineOptions.__subclasses__():
     options._add_argparse_args(parser)  # pylint: disable=protected-access
   known, unknown = parser.parse_known_args(arguments)
@@ -128,14 +148,21 @@ def make_job(rows: list[manifest.Row]) -> transforms.Job:
       waveform=_WAVEFORM.value,
       max_clip_seconds=_MAX_CLIP_SECONDS.value,
       max_video_seconds=_MAX_VIDEO_SECONDS.value)
-  if not _TIMEOUT_SECONDS.value > 0:
+  if not 0 < _TIMEOUT_SECONDS.value <= _MAX_TIMEOUT_SECONDS:
     raise ValueError(
-        f'timeout_seconds is {_TIMEOUT_SECONDS.value}; it must be above 0.')
+        f'timeout_seconds is {_TIMEOUT_SECONDS.value}; it must be above 0 and at most '
+        f'{_MAX_TIMEOUT_SECONDS:g}.')
   if _NUM_SHARDS.value is not None and not 1 <= _NUM_SHARDS.value <= 99_999:
     raise ValueError(f'num_shards is {_NUM_SHARDS.value}; it must be in [1, 99999].')
   fractions = {}
   if any(not row.split for row in rows):
     fractions = config_lib.parse_fractions(_SPLIT_FRACTIONS.value)
+  else:
+    for name in ('split_fractions', 'split_seed'):
+      if flags.FLAGS[name].present:
+        raise ValueError(
+            f'--{name} is for a split by hash, and {_MANIFEST.value} has a column '
+            'split; remove one of them.')
   seed = str(_SPLIT_SEED.value)
   counts = collections.Counter(manifest.split_of(row, fractions, seed) for row in rows)
   # Rows may be added to a directory that is begun; its shards stay as many.
@@ -172,35 +199,68 @@ def run(arguments: list[str]) -> int:
     ValueError: On a user's mistake.
     OSError: If files cannot be read or written.
   """
-  arguments = beam_arguments(arguments)
+  options = pipeline_options.PipelineOptions(beam_arguments(arguments))
+  # Made first: it refuses bad options before anything is touched, and remote files
+  # are read with its options.
+  pipeline = beam.Pipeline(options=options)
+  dry_run = options.view_as(pipeline_options.TestOptions).dry_run
+  if dry_run and 'dataflow' not in type(pipeline.runner).__name__.lower():
+    raise ValueError('--dry_run is for DataflowRunner; other runners would run all.')
   rows = manifest.read(_MANIFEST.value, video_root=_VIDEO_ROOT.value,
                        label_separator=_LABEL_SEPARATOR.value)
   job = make_job(rows)
   dataset_files.check_options(job)
   mark = dataset_files.completed_with(job.output_dir)
   if (mark is not None and mark == dataset_files.completion_mark(job, rows)
-      and not job.retry_rejected):
+      and not job.retry_rejected and dataset_files.has_all_shards(job)):
     _say(f'{job.output_dir} is complete with this manifest and these options; nothing '
          'to do.')
     return 0
+  _check_videos(rows)
+  with directory_lock.hold(job.output_dir, '--output_dir'):
+    return _run_pipeline(pipeline, job, rows, dry_run)
+
+
+def _check_videos(rows: list[manifest.Row]):
+  """Raises `ValueError` if no video is there: then the root is wrong, or not mounted.
+
+  To reject them all would also remake the shards of a finished directory as empty.
+  """
+  if not any(storage.is_remote(row.path) or storage.exists(row.path) for row in rows):
+    raise ValueError(
+        f'none of the {len(rows)} videos of {_MANIFEST.value} is there; the first was '
+        f'looked for as {rows[0].path}. Correct the paths, or what they start from: '
+        '--video_root=FOLDER.')
+
+
+def _run_pipeline(pipeline: beam.Pipeline, job: transforms.Job,
+                  rows: list[manifest.Row], dry_run: bool) -> int:
   _warn_about_splits(job, rows)
-  dataset_files.begin(job)
+  if not dry_run:
+    dataset_files.begin(job)
   videos = collections.Counter(job.shard_name(job.key_of(row)) for row in rows)
   _say(f'{len(rows)} videos, {len(job.labels)} classes, {len(job.shard_keys())} shards '
        f'-> {job.output_dir}')
   begin = time.monotonic()
-  with progress.Progress(job.output_dir, videos):
-    options = pipeline_options.PipelineOptions(arguments)
-    pipeline = beam.Pipeline(options=options)
+  with progress.Progress(job.output_dir, videos, stream=sys.stderr), _without_prints():
     _ = pipeline | 'Prepare' >> transforms.PrepareShards(job)
     result = pipeline.run()
-    if options.view_as(pipeline_options.TestOptions).dry_run:
+    if dry_run:
       transforms_built = len(result.job.proto_pipeline.components.transforms)
-      _say(f'dry run: the job is valid and has {transforms_built} transforms; nothing '
-           'was run.')
-      return 0
-    result.wait_until_finish()
+    else:
+      result.wait_until_finish()
+  if dry_run:
+    _say(f'dry run: the job is valid and has {transforms_built} transforms; nothing '
+         'was run.')
+    return 0
   return _summarize(job, dataset_files.finish(job, rows), time.monotonic() - begin)
+
+
+def _without_prints():
+  """Beam's workers print tracebacks beside logging and raising; --verbosity shows."""
+  if flags.FLAGS['verbosity'].present:
+    return contextlib.nullcontext()
+  return contextlib.redirect_stderr(io.StringIO())
 
 
 def _warn_about_splits(job, rows):
@@ -246,6 +306,8 @@ def main(argv: list[str]) -> int:
   """Runs; a mistake is one line and exit code 1, never a traceback."""
   if not flags.FLAGS['verbosity'].present:
     absl_logging.set_verbosity(absl_logging.WARNING)  # Beam tells much at INFO
+    for name in _TALKERS:
+      logging.getLogger(name).setLevel(logging.CRITICAL)
   try:
     return run(argv[1:])
   except (ValueError, OSError) as error:
@@ -255,10 +317,17 @@ def main(argv: list[str]) -> int:
     return 130
   except Exception as error:  # pylint: disable=broad-exception-caught
     logging.debug('the pipeline stopped', exc_info=True)
-    text = str(error).strip().splitlines() or [type(error).__name__]
-    _say(f'error: the pipeline stopped: {text[0]} (finished shards are kept: the same '
-         'command goes on; --verbosity=1 shows more)')
+    _say(f'error: the pipeline stopped: {_cause(error)} (finished shards are kept: the '
+         'same command goes on; --verbosity=1 shows more)')
   return 1
+
+
+def _cause(error: Exception) -> str:
+  """One line: the first of a message, but the last of a worker's traceback."""
+  lines = str(error).strip().splitlines() or [type(error).__name__]
+  if not lines[0].startswith('Traceback'):
+    return lines[0]
+  return lines[-1].removeprefix('RuntimeError: ')
 
 
 def parse_flags(argv: list[str]) -> list[str]:

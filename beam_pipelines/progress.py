@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from typing import TextIO
 
 from beam_pipelines import storage
 from tfmm import schema
@@ -37,10 +38,11 @@ class Progress:
   """Context manager that prints a line every few seconds to standard error."""
 
   def __init__(self, output_dir: str, videos_per_shard: Mapping[str, int],
-               every_seconds: float = 5.0):
+               every_seconds: float = 5.0, stream: TextIO | None = None):
     self._output_dir = output_dir
     self._videos = dict(videos_per_shard)
     self._every = every_seconds
+    self._stream = stream or sys.stderr
     self._stop = threading.Event()
     self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -77,4 +79,4 @@ class Progress:
     while not self._stop.wait(self._every):
       done = self.done()
       print(line(done, total, done - self._before, time.monotonic() - self._begin),
-            file=sys.stderr, flush=True)
+            file=self._stream, flush=True)

@@ -19,19 +19,22 @@ TESTS = sorted(p.relative_to(ROOT) for p in (ROOT / 'tests').rglob('*.py'))
 ROOMS = {
     'tfmm.schema': (),
     'tfmm.media': (),
+    'tfmm.directory_lock': (),
     'tfmm.data': ('tfmm.schema',),
     'tfmm.layers': (),
     'tfmm.encoders': ('tfmm.layers',),
     'tfmm.models': ('tfmm.encoders', 'tfmm.layers'),
     'tfmm.losses': ('tfmm.models.base', 'tfmm.layers'),
     'tfmm.metrics': ('tfmm.models.base', 'tfmm.layers'),
-    'tfmm.training': ('tfmm.schema', 'tfmm.data', 'tfmm.models.base', 'tfmm.layers',
-                      'tfmm.losses', 'tfmm.metrics'),
+    'tfmm.training': ('tfmm.schema', 'tfmm.directory_lock', 'tfmm.data',
+                      'tfmm.models.base', 'tfmm.layers', 'tfmm.losses',
+                      'tfmm.metrics'),
     'tfmm.export': ('tfmm.schema', 'tfmm.media', 'tfmm.data', 'tfmm.models.base',
                     'tfmm.layers'),
     'tfmm.command_line': (),
-    'tfmm.config': ('tfmm.schema', 'tfmm.data', 'tfmm.training'),
-    'beam_pipelines': ('tfmm.schema', 'tfmm.media'),
+    'tfmm.value_types': (),
+    'tfmm.config': ('tfmm.schema', 'tfmm.value_types', 'tfmm.data', 'tfmm.training'),
+    'beam_pipelines': ('tfmm.schema', 'tfmm.media', 'tfmm.directory_lock'),
     'tools': ('tfmm',),
 }
 MAINS = ('tfmm.train', 'tfmm.evaluate', 'tfmm.export_model', 'tfmm.predict')
@@ -39,7 +42,8 @@ NEEDS_TENSORFLOW = ('beam_pipelines.extract_features',)
 TENSORFLOW = {
     'tensorflow', 'tensorflow_addons', 'tensorflow_hub', 'tensorflow_io', 'keras',
     'keras_cv', 'tf_keras', 'official', 'orbit', 'tensorflow_models'}
-WITHOUT_TENSORFLOW = ('tfmm.schema', 'tfmm.media', 'beam_pipelines')
+WITHOUT_TENSORFLOW = ('tfmm.schema', 'tfmm.media', 'tfmm.directory_lock',
+                      'beam_pipelines')
 TOP_LEVEL = {'setup.py', 'README.md', 'LICENSE', 'constraints.txt', 'tfmm',
              'beam_pipelines', 'gin_configs', 'tools', 'tests'}
 

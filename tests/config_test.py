@@ -1,6 +1,6 @@
 import pytest
 
-from tfmm import config
+from tfmm import command_line, config
 from tfmm.training import loop, optimizers
 
 RECIPE = '''
@@ -112,7 +112,22 @@ def test_typos_that_gin_passes_in_silence(recipe, monkeypatch, line, message):
     load_it()
     with pytest.raises(ValueError, match=message) as error:
       build(monkeypatch)
-    assert '\n' not in config.one_line(error.value)
+    assert '\n' not in command_line.one_line(error.value)
+
+
+@pytest.mark.parametrize('line, message', [
+    ("BATCH_SIZE = 'three'",
+     r"loop.train.batch_size is 'three' \(%BATCH_SIZE\); it must be a whole number"),
+    ('loop.train.phases = 3', 'loop.train.phases is 3; it must be a Plan'),
+    ('loop.train.phases = @phases.single_phase',
+     'loop.train.phases is @phases.single_phase; write it with brackets'),
+    ("fast/optimizers.OptimizerSpec.learning_rate = 'high'",
+     "fast/optimizers.OptimizerSpec.learning_rate is 'high'; it must be a number"),
+])
+def test_values_of_the_wrong_kind(recipe, line, message):
+  with pytest.raises(ValueError, match=message) as error:
+    load(recipe(line))
+  assert '\n' not in str(error.value)
 
 
 def test_a_bad_gin_param_is_named(recipe):
@@ -155,7 +170,7 @@ def test_includes_are_found_from_any_directory(tmp_path, monkeypatch):
 
 def test_one_line_drops_gins_account_of_calls():
   error = ValueError('x is 3;\n  use 4.\n  In call to configurable \'a\' (b)')
-  assert config.one_line(error) == 'x is 3; use 4.'
+  assert command_line.one_line(error) == 'x is 3; use 4.'
 
 
 def test_load_run_names_what_is_missing(tmp_path):

@@ -80,3 +80,12 @@ def test_the_papers_numbers():
       'policy/optimizers.OptimizerSpec.learning_rate = 0.01',
       'recognition/optimizers.OptimizerSpec.learning_rate = 0.001'):
     assert line in text
+
+
+def test_weighted_fusion_trains_as_long_as_adamml_does():
+  """Section 4.1: all baselines have the same start and number of epochs."""
+  adamml, fusion = ((ROOT / 'gin_configs' / f'{name}.gin').read_text()
+                    for name in ('adamml', 'fusion'))
+  stages = re.findall(r'(?:warm_up|alternating|fine_tune)_epochs = (\d+)', adamml)
+  epochs, = re.findall(r'single_phase.epochs = (\d+)', fusion)
+  assert len(stages) == 3 and sum(map(int, stages)) == int(epochs)

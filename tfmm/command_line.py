@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,7 +21,24 @@ def run(name: str, main: Callable[[Sequence[str]], int | None]):
   """
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   warnings.filterwarnings('ignore', category=FutureWarning, module='google.*')
-  app.run(main, flags_parser=lambda argv: parse(name, argv))
+  app.run(lambda arguments: guarded(name, main, arguments),
+          flags_parser=lambda argv: parse(name, argv))
+
+
+def guarded(name: str, main: Callable[[Sequence[str]], int | None],
+            arguments: Sequence[str]) -> int | None:
+  """`main(arguments)`; Ctrl-C and a reader that went away cost no traceback."""
+  try:
+    result = main(arguments)
+    sys.stdout.flush()
+    return result
+  except KeyboardInterrupt:
+    sys.stderr.write(f'\n{name}: interrupted.\n')
+    return 130  # as shells count SIGINT
+  except BrokenPipeError:
+    # As in `predict ... | head`. What is still buffered must not fail at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141  # as shells count SIGPIPE
 
 
 def parse(name: str, argv: Sequence[str], values: flags.FlagValues = flags.FLAGS
@@ -30,3 +48,21 @@ def parse(name: str, argv: Sequence[str], values: flags.FlagValues = flags.FLAGS
     return values(argv)
   except flags.Error as error:
     sys.exit(f'{name}: {" ".join(str(error).split())} (--help shows all flags)')
+
+
+def mistakes() -> tuple[type[BaseException], ...]:
+  """What a main tells in one line: input that the user can mend, files, and data.
+
+  TensorFlow's errors of files and records count once TensorFlow is there to raise
+  them.
+  """
+  tensorflow = sys.modules.get('tensorflow')
+  theirs = (tensorflow.errors.OpError,) if hasattr(tensorflow, 'errors') else ()
+  return ValueError, OSError, *theirs
+
+
+def one_line(error: BaseException) -> str:
+  """An error's message without the account of calls that gin and graphs add."""
+  text = str(error).split('\n  In call to configurable')[0]
+  text = re.sub(r'\{\{.*?\}\}|\[\[.*?\]\]|\[Op:\w+\]( name:)?', '', text)
+  return ' '.join(text.split()) or type(error).__name__

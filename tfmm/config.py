@@ -18,6 +18,8 @@ from typing import Any
 
 import gin
 
+from tfmm import value_types
+
 _MACRO = 'gin.macro'
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -74,6 +76,7 @@ def load(gin_file: str, gin_params: Sequence[str] = (), *,
     if configurable is not None:
       _apply_overrides(gin_file, configurable, overrides)
     _check_macros(overrides)
+    _check_types()
     gin.finalize()
   except Exception as error:
     raise _in_one_line(error) from error
@@ -169,12 +172,6 @@ def load_run(model_dir: str, checkpoint: str = 'last', *, data_dir: str | None =
       checkpoint=path, step=int(re.search(r'-(\d+)$', path).group(1)))
 
 
-def one_line(error: BaseException) -> str:
-  """An error as gin passes it on, without gin's account of the calls around it."""
-  lines = str(error).strip().split('\n  In call to configurable')[0].splitlines()
-  return ' '.join(line.strip() for line in lines if line.strip())
-
-
 class _ConfigError(ValueError):
   """Already told in one line."""
 
@@ -190,7 +187,7 @@ def _in_one_line(error: Exception) -> Exception:
   text = str(error)
   place = re.search(r'\n  In file "(.*?)", line (\d+)\n\s*(.*)', text)
   imported = _imported(place[1] if place else None)
-  message = _reworded(one_line(Exception(text.split('\n  In ')[0])), imported)
+  message = _reworded(' '.join(text.split('\n  In ')[0].split()), imported)
   if place:
     message = f'{place[1]}:{place[2]}: {message} (in: {place[3]})'
   return OSError(message) if isinstance(error, OSError) else _ConfigError(message)
@@ -323,3 +320,38 @@ def _check_macros(overrides: Sequence[Override]):
       fix = (f'--{flags[scope]}=...' if scope in flags
              else f'--gin_param="{scope} = ..."')
       raise _ConfigError(f'{scope} is required and not set; pass {fix}')
+
+
+def _check_types():
+  """Every value has the kind that its parameter wants."""
+  for (scope, name), values in gin.config._CONFIG.items():
+    if name == _MACRO or name not in gin.config._REGISTRY:
+      continue
+    function = gin.config._REGISTRY[name].wrapped
+    for parameter, value in values.items():
+      wrong = value_types.complaint(function, parameter, _plain(value))
+      if wrong:
+        place = '/'.join(filter(None, (scope, '.'.join(name.split('.')[-2:]))))
+        raise _ConfigError(f'{place}.{parameter} is {_plain_text(value)}; {wrong}.')
+
+
+def _plain(value: Any) -> Any:
+  """A bound value with its macros followed and its references as `Reference`s."""
+  if isinstance(value, gin.config.ConfigurableReference):
+    if value.configurable.selector != _MACRO:
+      return value_types.Reference(value.configurable.wrapped, value.evaluate)
+    macro = gin.config._CONFIG.get(('/'.join(value.scopes), _MACRO), {})
+    return _plain(macro.get('value', value_types.Reference(None, True)))
+  if isinstance(value, dict):
+    return {k: _plain(v) for k, v in value.items()}
+  if isinstance(value, (tuple, list)):
+    return type(value)(map(_plain, value))
+  return value
+
+
+def _plain_text(value: Any) -> str:
+  """The value as the recipe has it, and what its macro stands for."""
+  plain = _plain(value)
+  if repr(plain) == repr(value) or 'Reference(' in repr(plain):
+    return repr(value)
+  return f'{plain!r} ({value!r})'

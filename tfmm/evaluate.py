@@ -38,8 +38,8 @@ def main(argv):
   from tfmm import config
   try:
     _evaluate(config)
-  except (ValueError, OSError) as error:
-    sys.exit(f'evaluate: {config.one_line(error)}')
+  except command_line.mistakes() as error:
+    sys.exit(f'evaluate: {command_line.one_line(error)}')
 
 
 def _evaluate(config):

@@ -28,8 +28,8 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)
   try:
     _export(config)
-  except (ValueError, OSError) as error:
-    sys.exit(f'export_model: {config.one_line(error)}')
+  except command_line.mistakes() as error:
+    sys.exit(f'export_model: {command_line.one_line(error)}')
 
 
 def _export(config):

@@ -29,14 +29,15 @@ def main(argv):
   from tfmm.export import predictor as predictor_lib
   try:
     predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
-  except (ValueError, OSError) as error:
-    sys.exit(f'predict: {_one_line(error)}')
+  except command_line.mistakes() as error:
+    sys.exit(f'predict: {command_line.one_line(error)}')
   failed = False
   for video in videos:
     try:
       answer = predictor.predict(video)
-    except (ValueError, OSError) as error:
-      print(f'predict: {video}: {_one_line(error)}', file=sys.stderr, flush=True)
+    except command_line.mistakes() as error:
+      text = command_line.one_line(error)
+      print(f'predict: {video}: {text}', file=sys.stderr, flush=True)
       failed = True
       continue
     if _JSON.value:
@@ -45,10 +46,6 @@ def main(argv):
       text = chart.describe(video, answer, top_k=_TOP_K.value)
     print(text, flush=True)
   return int(failed)
-
-
-def _one_line(error):
-  return ' '.join(str(error).split())
 
 
 if __name__ == '__main__':

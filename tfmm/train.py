@@ -38,8 +38,8 @@ def main(argv, values: flags.FlagValues = flags.FLAGS):
   from tfmm import config
   try:
     _train(config, values)
-  except (ValueError, OSError) as error:
-    sys.exit(f'train: {config.one_line(error)}')
+  except command_line.mistakes() as error:
+    sys.exit(f'train: {command_line.one_line(error)}')
   except KeyboardInterrupt:
     sys.stderr.write('\ntrain: interrupted; the same command goes on from the last '
                      'checkpoint.\n')

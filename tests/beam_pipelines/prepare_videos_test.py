@@ -14,7 +14,9 @@ from absl.testing import flagsaver
 import pytest
 
 from beam_pipelines import prepare_videos
+from beam_pipelines import transforms
 from tests import tiny_videos
+from tfmm import directory_lock
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SMALL = {'frame_rate': 10.0, 'short_side': 36, 'sample_rate': 8000}
@@ -101,12 +103,70 @@ def test_split_by_hash_and_shards_do_not_depend_on_workers(tmp_path):
 
 
 def test_all_rejected(tmp_path, capsys):
+  (tmp_path / 'a.mp4').write_text('no film')
   manifest = tiny_videos.write_manifest(tmp_path / 'm.csv', [('a.mp4', 'x', 'train')])
   assert _run(manifest, tmp_path / 'out') == 1
   last = capsys.readouterr().err.splitlines()[-1]
-  assert 'all 1 videos were rejected (1 missing)' in last
-  assert _rejected(tmp_path / 'out')[0]['reason'] == 'missing'
+  assert 'all 1 videos were rejected (1 open)' in last
+  assert _rejected(tmp_path / 'out')[0]['reason'] == 'open'
   assert not (tmp_path / 'out' / 'COMPLETED').exists()
+
+
+def test_mistakes_do_not_touch_a_finished_directory(tmp_path, capsys):
+  manifest = tiny_videos.make_set(tmp_path, num_videos=2, seconds=.5)
+  out = tmp_path / 'out'
+  assert _run(manifest, out) == 0
+  before = {p.name: p.read_bytes() for p in out.iterdir()}
+  rows = list(csv.reader(open(manifest)))[1:]
+  more = tiny_videos.write_manifest(
+      tmp_path / 'more.csv', [*rows, ['new.mp4', rows[0][1], rows[0][2]]])
+  with directory_lock.hold(str(out), '--output_dir'):
+    in_use = _run(more, out)
+  capsys.readouterr()
+  assert in_use == 1
+  for says, arguments, options in (
+      ('Correct the paths', (), {'video_root': '/none'}),
+      ('runner: NopeRunner', ('--runner=NopeRunner',), {}),
+      ('--dry_run is for DataflowRunner', ('--dry_run=True',), {})):
+    assert _run(more, out, *arguments, **options) == 1
+    err = capsys.readouterr().err
+    assert says in err and len(err.splitlines()) == 1
+  assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+
+
+def test_a_shard_that_was_removed_or_cut_is_made_again(tmp_path):
+  manifest = tiny_videos.make_set(
+      tmp_path, num_videos=4, seconds=.5, splits=('train',))
+  out = tmp_path / 'out'
+  assert _run(manifest, out, num_shards=2) == 0
+  before = _shards(out)
+  first, second = sorted(out.glob('*.tfrecord'))
+  untouched = second.stat().st_mtime_ns
+  for harm in (first.unlink, lambda: first.write_bytes(before[first.name][:100])):
+    harm()
+    assert _run(manifest, out, num_shards=2) == 0
+    assert _shards(out) == before and second.stat().st_mtime_ns == untouched
+
+
+def test_split_flags_beside_a_split_column_are_refused(tmp_path, capsys):
+  manifest = tiny_videos.write_manifest(tmp_path / 'm.csv', [('a.mp4', 'x', 'train')])
+  with flagsaver.flagsaver():
+    flags.FLAGS['split_seed'].present = 1
+    assert _run(manifest, tmp_path / 'out') == 1
+  assert 'has a column split; remove one' in capsys.readouterr().err
+
+
+def test_a_fault_of_the_machine_is_one_line(tmp_path, capsys, monkeypatch):
+  def full(*unused):
+    raise OSError(28, 'No space left on device')
+
+  manifest = tiny_videos.make_set(tmp_path, num_videos=1, seconds=.5)
+  monkeypatch.setattr(transforms, 'make_shard', full)
+  assert _run(manifest, tmp_path / 'out') == 1
+  captured = capsys.readouterr()
+  assert 'Traceback' not in captured.err + captured.out
+  assert ('error: the pipeline stopped: OSError: [Errno 28] No space left on device'
+          in captured.err.splitlines()[-1])
 
 
 @pytest.mark.parametrize('arguments, options, says', [
@@ -118,6 +178,10 @@ def test_all_rejected(tmp_path, capsys):
     ([], {'short_side': 255}, 'short_side is 255'),
     ([], {'num_shards': 0}, 'num_shards is 0'),
     ([], {'timeout_seconds': 0.0}, 'timeout_seconds is 0'),
+    ([], {'timeout_seconds': float('inf')}, 'timeout_seconds is inf'),
+    (['--direct_num_workers=two'], {}, "invalid int value: 'two'"),
+    (['--direct_running_mode=x'], {}, "invalid choice: 'x'"),
+    ([], {}, 'none of the 1 videos'),
     ([], {'manifest': '/none.csv'}, 'manifest /none.csv does not exist'),
 ])
 def test_mistakes_are_one_line(tmp_path, capsys, arguments, options, says):

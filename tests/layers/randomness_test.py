@@ -13,6 +13,17 @@ def test_seeds_differ_by_every_value_and_by_their_order():
   assert len({tuple(s) for s in seeds}) == len(seeds)
 
 
+def test_seeds_are_folded_by_philox_on_every_device():
+  @tf.function
+  def fold(seed):
+    return randomness.fold_seed(seed, 3)
+
+  algorithms = {int(tf.get_static_value(op.inputs[-1])) for op in
+                fold.get_concrete_function(SEED).graph.get_operations()
+                if op.type.startswith('StatelessRandomUniform')}
+  assert algorithms == {tf.random.Algorithm.PHILOX.value}
+
+
 def test_dropout_keeps_the_mean_and_repeats_with_the_seed():
   layer = randomness.SeededDropout(.4)
   x = tf.ones([40000])

@@ -18,6 +18,16 @@ def test_groups_split_policy_from_recognition():
   assert len(groups['policy']) > 10
 
 
+def test_linear_layers_of_the_policy_start_as_pytorchs():
+  policy = tiny_models.ada_mml().policy
+  for layer, limit in ((policy.joint[0], 32 ** -.5), (policy.joint[1], 16 ** -.5),
+                       (policy.heads, 8 ** -.5)):
+    for variable in (layer.kernel, layer.bias):
+      values = variable.numpy()
+      assert np.abs(values).max() <= limit
+      assert values.std() > .3 * limit  # uniform: limit / sqrt(3)
+
+
 def test_policy_is_causal():
   model = tiny_models.ada_mml()
   batch = tiny_models.batch(model, segments=4)

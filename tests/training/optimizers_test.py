@@ -36,6 +36,30 @@ def test_sgd_is_pytorchs_with_coupled_weight_decay():
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
+def test_a_decayed_rate_acts_at_once_as_pytorchs():
+  variables, optimizer = group(learning_rate=.1, momentum=.9, weight_decay=.01)
+  expected = [v.astype(np.float64) for v in START]
+  buffers = [np.zeros_like(v) for v in expected]
+  for number, scale in enumerate((1., 1., 1., .1, .1, .01)):
+    optimizer.set_rate(scale)
+    steps(variables, optimizer, [number])
+    for i, g in enumerate(gradients(number)):
+      buffers[i] = .9 * buffers[i] + g + .01 * expected[i]
+      expected[i] = expected[i] - .1 * scale * buffers[i]
+  for got, want in zip(variables, expected):
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_setting_the_same_rate_again_changes_nothing():
+  variables, optimizer = group(learning_rate=.1)
+  optimizer.set_rate(.1)
+  steps(variables, optimizer, range(3))
+  before = [v.numpy() for v in optimizer.optimizer.variables]
+  optimizer.set_rate(.1)
+  for value, want in zip(optimizer.optimizer.variables, before):
+    np.testing.assert_array_equal(value, want)
+
+
 def test_adam_is_pytorchs_with_coupled_weight_decay():
   variables, optimizer = group(name='adam', learning_rate=.01, weight_decay=.1)
   expected = [v.astype(np.float64) for v in START]

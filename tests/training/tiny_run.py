@@ -143,7 +143,8 @@ def train_to_file(data_dir, model_dir, **execution):
   loop.train(
       data_dir=data_dir, model_dir=model_dir, seed=3, batch_size=4, log_every=1,
       model=functools.partial(late_fusion, dropout=0.), dataset=spec(FRAMES, SOUND),
-      phases=phases.single_phase(loss=recognition.CrossEntropy(), epochs=4),
+      phases=phases.single_phase(
+          loss=recognition.CrossEntropy(), epochs=4, decay_epochs=(2,)),
       optimizers={'recognition': optimizers.OptimizerSpec(
           learning_rate=.05, weight_decay=.01, clip_norm=1.)},
       execution=strategy.Execution(**execution))

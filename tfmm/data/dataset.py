@@ -16,13 +16,14 @@ from tfmm.data import augment as augment_lib
 from tfmm.data import reader
 from tfmm.data import segments
 # The views and the info are part of this module's surface.
-from tfmm.data.info import DatasetInfo, load_info
+from tfmm.data.info import DatasetInfo, load_info, reading
 from tfmm.data.views import LogSpectrogram, RgbFrames, RgbPreview, Video
 
 Augmentation = augment_lib.Augmentation
 
 __all__ = ['Augmentation', 'DatasetInfo', 'DatasetSpec', 'LogSpectrogram', 'RgbFrames',
-           'RgbPreview', 'load_info', 'make_dataset']
+           'RgbPreview', 'load_info', 'make_dataset',
+           'reading']
 
 # Shards read side by side in training. Part of the order of the data: a fixed number,
 # never the machine's.

@@ -1,12 +1,19 @@
 """What a prepared directory says of itself: `dataset_info.json`."""
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 from typing import Any, Mapping
 
 import tensorflow as tf
 
 from tfmm import schema
+
+# What TensorFlow raises of records that are missing, cut, changed or no JPEGs.
+_OF_RECORDS = (tf.errors.DataLossError, tf.errors.NotFoundError,
+               tf.errors.FailedPreconditionError, tf.errors.InvalidArgumentError,
+               tf.errors.OutOfRangeError)
 
 # File systems that TensorFlow itself knows need no tensorflow-io.
 _LOCAL = ('', 'file', 'ram')
@@ -109,14 +116,61 @@ def load_info(data_dir):
       content = json.load(file)
     except json.JSONDecodeError as error:
       raise ValueError(f'{path} is not JSON ({error}); prepare it again') from None
-  version = content.get('schema_version')
+  version = content.get('schema_version') if isinstance(content, dict) else None
   if version != schema.VERSION:
     raise ValueError(f'{path} has schema_version {version}, this tfmm reads '
                      f'{schema.VERSION}; prepare the videos again')
-  return DatasetInfo(
-      data_dir=data_dir,
-      labels=tuple(content['labels']),
-      multi_label=content.get('multi_label', False),
-      splits=content['splits'],
-      options=content['options'],
-  )
+  try:
+    return DatasetInfo(
+        data_dir=data_dir,
+        labels=tuple(content['labels']),
+        multi_label=content.get('multi_label', False),
+        splits=content['splits'],
+        options=content['options'],
+    )
+  except KeyError as error:
+    raise ValueError(f'{path} has no entry {error}; prepare it again') from None
+
+
+@contextlib.contextmanager
+def reading(info):
+  """Around whatever reads records: says which shard is damaged, and how to mend it.
+
+  Shards are looked at only when TensorFlow has failed, whose errors name no file.
+
+  Args:
+    info: the `DatasetInfo` of what is read.
+
+  Raises:
+    OSError: a shard is missing or is not what prepare_videos wrote.
+  """
+  try:
+    yield
+  except _OF_RECORDS as error:
+    damaged = next(_damaged_shards(info), None)
+    if damaged is None:
+      raise
+    raise OSError(
+        f'{damaged}; delete that file, if it is there, and give the prepare_videos '
+        f'command of {info.data_dir} again: it makes that shard alone') from error
+
+
+def _damaged_shards(info):
+  """What is wrong with shards, by the checksums beside them."""
+  for split in info.splits.values():
+    for shard in split['shards']:
+      path = tf.io.gfile.join(info.data_dir, shard['file'])
+      if not tf.io.gfile.exists(path):
+        yield f'{path} is missing'
+        continue
+      sidecar = tf.io.gfile.join(info.data_dir, schema.sidecar_name(shard['file']))
+      if not tf.io.gfile.exists(sidecar):
+        continue
+      with tf.io.gfile.GFile(sidecar) as file:
+        expected = json.load(file)['sha256']
+      digest = hashlib.sha256()
+      with tf.io.gfile.GFile(path, 'rb') as file:
+        while block := file.read(1 << 20):
+          digest.update(block)
+      if digest.hexdigest() != expected:
+        yield f'{path} is damaged: its content is not what was written'

@@ -15,7 +15,8 @@ def fold_seed(seed: tf.Tensor, *values) -> tf.Tensor:
   """Mixes integers (step, replica, salt, ...) into a seed of shape [2]."""
   seed = tf.convert_to_tensor(seed)
   for value in values:
-    seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(value, seed.dtype))
+    seed = tf.random.experimental.stateless_fold_in(
+        seed, tf.cast(value, seed.dtype), alg='philox')
   return seed
 
 

@@ -40,16 +40,11 @@ class Policy(tf.keras.layers.Layer):
     self.joint = []
     dim = sum(e.feature_dim for e in self.encoders.values())
     for i in range(2):
-      layer = tf.keras.layers.Dense(
-          joint_dim, activation='relu', name=f'joint_{i}', dtype='float32')
-      layer.build([None, dim])
-      self.joint.append(layer)
+      self.joint.append(_linear(joint_dim, dim, f'joint_{i}', activation='relu'))
       dim = joint_dim
     feedback = 2 * num_decisions if feed_back_logits else 0
     self.cell = lstm.LSTMCell(lstm_units, input_dim=dim, feedback_dim=feedback)
-    self.heads = tf.keras.layers.Dense(
-        2 * num_decisions, name='heads', dtype='float32')
-    self.heads.build([None, lstm_units])
+    self.heads = _linear(2 * num_decisions, lstm_units, 'heads')
 
   def call(self, clips, training=False):
     """{view: [B, S, *row]} -> gate logits [B, S, M, 2] of (skip, run)."""
@@ -76,6 +71,17 @@ class Policy(tf.keras.layers.Layer):
     # S x [B, 2M] -> [B, S, M, 2]
     return tf.reshape(
         tf.stack(steps, 1), [batch, segments, self.num_decisions, 2])
+
+
+def _linear(units: int, input_dim: int, name: str, activation: str | None = None):
+  """A fully connected layer that starts as PyTorch's, which the authors trained."""
+  limit = input_dim ** -0.5
+  kernel, bias = (tf.keras.initializers.RandomUniform(-limit, limit) for _ in range(2))
+  layer = tf.keras.layers.Dense(
+      units, activation=activation, kernel_initializer=kernel, bias_initializer=bias,
+      name=name, dtype='float32')
+  layer.build([None, input_dim])
+  return layer
 
 
 class AdaMML(fusion.LateFusion):

@@ -98,7 +98,11 @@ def restore_latest(checkpoint: tf.train.Checkpoint, model_dir: str) -> str | Non
   """Restores everything from the last checkpoint, if there is one; returns its path."""
   path = tf.train.latest_checkpoint(model_dir)
   if path:
-    checkpoint.restore(path).assert_consumed()
+    try:
+      checkpoint.restore(path).assert_consumed()
+    except AssertionError as error:
+      raise ValueError(
+          f'the checkpoint {path} is of another model: {_first_line(error)}') from error
   return path
 
 

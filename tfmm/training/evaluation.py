@@ -168,7 +168,8 @@ def evaluate(run, *, split: str, batch_size: int, data_dir: str | None = None,
       run.dataset, directory, split, batch_size=batch_size, training=False,
       drop_remainder=False)
   run.model.skip = skip
-  decisions = decide(run.model, batches, seed=seed, on_batch=on_batch)
+  with dataset_lib.reading(info):
+    decisions = decide(run.model, batches, seed=seed, on_batch=on_batch)
   metrics = {
       'split': split, 'step': run.step, 'checkpoint': run.checkpoint,
       **summarize(decisions, run.model)}

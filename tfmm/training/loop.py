@@ -12,6 +12,7 @@ from typing import Any
 import orbit
 import tensorflow as tf
 
+from tfmm import directory_lock
 from tfmm.data import dataset as dataset_lib
 from tfmm.models import base
 from tfmm.training import checkpoints
@@ -78,6 +79,10 @@ def train(
   Raises:
     ValueError, OSError: whatever the user can mend, in one line.
   """
+  for name, value in (('checkpoint_every', checkpoint_every), ('log_every', log_every),
+                      ('keep_checkpoints', keep_checkpoints)):
+    if value < 1:
+      raise ValueError(f'{name} is {value}; it must be 1 or more.')
   info = dataset_lib.load_info(data_dir)
   strategy = strategy_lib.make_strategy(execution)
   with strategy_lib.numerics(execution, seed):
@@ -88,10 +93,11 @@ def train(
           execution=execution)
 
     if dry_run:
-      return dry_run_lib.run(
-          make_state=make_state, plan=phases, info=info, init_from=init_from,
-          batch_size=max(_DRY_RUN_VIDEOS, strategy.num_replicas_in_sync),
-          strategy=strategy, recipe=recipe)
+      with dataset_lib.reading(info):
+        return dry_run_lib.run(
+            make_state=make_state, plan=phases, info=info, init_from=init_from,
+            batch_size=max(_DRY_RUN_VIDEOS, strategy.num_replicas_in_sync),
+            strategy=strategy, recipe=recipe)
     if not model_dir:
       raise ValueError('model_dir is not set; pass --model_dir=RUN.')
     validates = bool(
@@ -101,25 +107,29 @@ def train(
     spans = phases.spans(info.steps_per_epoch('train', batch_size))
     state = make_state('train', batch_size)
     config = recipe() if recipe else None
-    if config is not None:
-      checkpoints.check_same_recipe(model_dir, config, ignored=_MAY_DIFFER)
-    restored = checkpoints.restore_latest(state.checkpoint, model_dir)
     chief = strategy_lib.is_chief(strategy)
-    if not restored and init_from:
-      with strategy.scope():
-        checkpoints.initialize_from(state.model, init_from)
-    if chief:
-      _write_description(
-          model_dir, config, info=info, state=state, seed=seed, spans=spans,
+    with contextlib.ExitStack() as stack:
+      if chief:
+        stack.enter_context(directory_lock.hold(model_dir, 'model_dir'))
+      stack.enter_context(dataset_lib.reading(info))
+      if config is not None:
+        checkpoints.check_same_recipe(model_dir, config, ignored=_MAY_DIFFER)
+      restored = checkpoints.restore_latest(state.checkpoint, model_dir)
+      if not restored and init_from:
+        with strategy.scope():
+          checkpoints.initialize_from(state.model, init_from)
+      if chief:
+        _write_description(
+            model_dir, config, info=info, state=state, seed=seed, spans=spans,
+            batch_size=batch_size)
+      run = _Loop(
+          state=state, spans=spans, model_dir=model_dir, chief=chief,
+          validation=_validation_batches(
+              dataset, data_dir, validation_split, batch_size) if validates else None,
+          validate_every=validate_every, checkpoint_every=checkpoint_every,
+          keep_checkpoints=keep_checkpoints, log_every=log_every, seed=seed,
           batch_size=batch_size)
-    run = _Loop(
-        state=state, spans=spans, model_dir=model_dir, chief=chief,
-        validation=_validation_batches(
-            dataset, data_dir, validation_split, batch_size) if validates else None,
-        validate_every=validate_every, checkpoint_every=checkpoint_every,
-        keep_checkpoints=keep_checkpoints, log_every=log_every, seed=seed,
-        batch_size=batch_size)
-    return run.run(restored)
+      return run.run(restored)
 
 
 class State:

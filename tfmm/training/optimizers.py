@@ -14,6 +14,8 @@ KERAS = ('sgd', 'adam')
 ADDONS = ('adamw', 'lamb', 'sgdw')
 NAMES = (*KERAS, *ADDONS)
 _DECOUPLED = ('adamw', 'sgdw', 'lamb')
+# Rates are kept as float32: a smaller relative change is none.
+_SAME_RATE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,9 +96,18 @@ class GroupOptimizer:
         for v in self.variables]
 
   def set_rate(self, scale: float):
-    """Sets the learning rate to `scale` times the spec's. Host side."""
+    """Sets the learning rate to `scale` times the spec's. Host side.
+
+    Keras' momentum holds steps, PyTorch's holds gradients: so that a decayed rate
+    acts at once on what has gathered, the momentum of 'sgd' is scaled with the rate.
+    """
     rate = self.spec.learning_rate * scale
     if not self._legacy:
+      if self.spec.name == 'sgd' and self.rate:
+        change = rate / self.rate
+        if abs(change - 1) > _SAME_RATE:
+          for momentum in self.optimizer.momentums:
+            momentum.assign(momentum * change)
       self.optimizer.learning_rate.assign(rate)
       return
     self.optimizer.learning_rate = rate

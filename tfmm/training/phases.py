@@ -142,8 +142,8 @@ def single_phase(
 
   Args:
     loss: the only loss term.
-    epochs: passes over the training split. 60 for Kinetics-Sounds, 70 for
-      ActivityNet (AdaMML, supplement).
+    epochs: passes over the training split. 60 for one modality of AdaMML, 70 on
+      ActivityNet (the authors' README, and an answer of theirs).
     decay_epochs: before these epochs (from 0), rates are multiplied by
       `decay_factor`.
     decay_factor: see there.
