@@ -70,9 +70,10 @@ class Child:
     path = [_ROOT, *filter(None, [os.environ.get('PYTHONPATH')])]
     self._log = tempfile.TemporaryFile()
     self._buffer.clear()
+    # Its own process group: Ctrl-C would kill it too, and look like a bad video.
     self._process = subprocess.Popen(
         self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(path)})
+        process_group=0, env={**os.environ, 'PYTHONPATH': os.pathsep.join(path)})
     try:
       self._receive(_START_SECONDS)
     except MediaError as error:

@@ -168,13 +168,20 @@ def test_includes_are_found_from_any_directory(tmp_path, monkeypatch):
       config.Override('model_dir', 'MODEL_DIR', 'model_dir', 'b')])
 
 
-def test_one_line_drops_gins_account_of_calls():
-  error = ValueError('x is 3;\n  use 4.\n  In call to configurable \'a\' (b)')
-  assert command_line.one_line(error) == 'x is 3; use 4.'
-
-
 def test_load_run_names_what_is_missing(tmp_path):
   with pytest.raises(ValueError, match='has no checkpoint yet'):
     config.load_run(str(tmp_path))
   with pytest.raises(ValueError, match='neither a run directory nor a checkpoint'):
     config.load_run(str(tmp_path / 'nothing'))
+
+
+def test_load_run_names_a_damaged_description(tmp_path):
+  for name, text in (('ckpt-1.index', ''), ('operative_config.gin', ''),
+                     ('run.json', '{}')):
+    (tmp_path / name).write_text(text)
+  with pytest.raises(ValueError, match="run.json has no entry 'data_dir'"):
+    config.load_run(str(tmp_path))
+  (tmp_path / 'run.json').write_text(
+      '{"labels": [], "num_classes": 2, "data_dir": "", "data_options": {}}')
+  with pytest.raises(ValueError, match='operative_config.gin binds nothing of'):
+    config.load_run(str(tmp_path))

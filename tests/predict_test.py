@@ -1,6 +1,7 @@
 """The command line of `predict`: text, JSON, bad videos among good ones."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -79,6 +80,25 @@ def test_wrong_directories_and_no_video(saved_model, videos, tmp_path):
     run(str(tmp_path), videos['sound'])
   with pytest.raises(SystemExit, match='no video given'):
     run(saved_model)
+
+
+@pytest.mark.parametrize('text, says', [
+    ('{', 'tfmm.json is damaged'), ('[]', "tfmm.json has no entry 'frame_rate'")])
+def test_a_damaged_record_is_one_line(saved_model, videos, tmp_path, text, says):
+  shutil.copytree(saved_model, tmp_path / 'model')
+  (tmp_path / 'model' / '1' / 'assets.extra' / 'tfmm.json').write_text(text)
+  with pytest.raises(SystemExit, match=f'predict: .*{says}.*export the run again'):
+    run(str(tmp_path / 'model'), videos['sound'])
+
+
+@pytest.mark.parametrize('name', ['saved_model.pb', 'variables/variables.index',
+                                  'variables/variables.data-00000-of-00001'])
+def test_a_damaged_export_is_one_line(saved_model, videos, tmp_path, name):
+  shutil.copytree(saved_model, tmp_path / 'model')
+  path = tmp_path / 'model' / '1' / name
+  path.write_bytes(path.read_bytes()[:200])
+  with pytest.raises(SystemExit, match='predict: .*is damaged .*export the run again'):
+    run(str(tmp_path / 'model'), videos['sound'])
 
 
 def test_version_directory_or_its_parent(saved_model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ def run(name: str, main: Callable[[Sequence[str]], int | None]):
     main: imports TensorFlow inside, so that help and mistakes answer at once.
   """
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  logging.getLogger('tensorflow').setLevel(logging.ERROR)
   warnings.filterwarnings('ignore', category=FutureWarning, module='google.*')
   app.run(lambda arguments: guarded(name, main, arguments),
           flags_parser=lambda argv: parse(name, argv))

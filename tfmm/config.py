@@ -160,9 +160,14 @@ def load_run(model_dir: str, checkpoint: str = 'last', *, data_dir: str | None =
     raise ValueError(
         f'{model_dir} has checkpoints but no {checkpoints.CONFIG_FILE} and '
         f'{checkpoints.RUN_FILE}; only a directory of tfmm.train can be used.')
+  missing = {'labels', 'num_classes', 'data_dir', 'data_options'} - set(info)
+  if missing:
+    raise ValueError(
+        f'{model_dir}/{checkpoints.RUN_FILE} has no entry {min(missing)!r}; it is not '
+        'what this tfmm.train writes. Train again, or put a copy of it back.')
   if data_dir:
     info = {**info, 'data_dir': data_dir}
-  load(config)
+  load(config, configurable=loop.train)
   bound = gin.get_bindings(loop.train, resolve_references=False)
   parts = {name: copy.deepcopy(bound[name]) for name in ('model', 'dataset')}
   model = parts['model'](num_classes=info['num_classes'])

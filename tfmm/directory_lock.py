@@ -24,15 +24,7 @@ def hold(directory: str, flag: str) -> Iterator[None]:
   if '://' in directory:
     yield
     return
-  try:
-    os.makedirs(directory, exist_ok=True)
-    if not os.access(directory, os.W_OK | os.X_OK):
-      raise PermissionError(None, 'no permission to write in it')
-  except OSError as error:
-    why = ('it is a file' if isinstance(error, FileExistsError)
-           else (error.strerror or str(error)).lower())
-    raise OSError(f'{flag}={directory} is no directory that can be written in ({why}); '
-                  'give another.') from None
+  make(directory, flag)
   handle = os.open(directory, os.O_RDONLY)
   try:
     try:
@@ -46,3 +38,16 @@ def hold(directory: str, flag: str) -> Iterator[None]:
     yield
   finally:
     os.close(handle)
+
+
+def make(directory: str, flag: str):
+  """Makes a local directory if needed; OSError if it cannot be written in."""
+  try:
+    os.makedirs(directory, exist_ok=True)
+    if not os.access(directory, os.W_OK | os.X_OK):
+      raise PermissionError(None, 'no permission to write in it')
+  except OSError as error:
+    why = ('it is a file' if isinstance(error, FileExistsError)
+           else (error.strerror or str(error)).lower())
+    raise OSError(f'{flag}={directory} is no directory that can be written in ({why}); '
+                  'give another.') from None

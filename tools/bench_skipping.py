@@ -18,6 +18,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from tfmm import command_line
 from tfmm.encoders import mobilenet
 from tfmm.encoders import resnet
 from tfmm.layers import gated_encoder
@@ -149,7 +150,14 @@ def main(argv=None) -> int:
   parser.add_argument(
       '--tolerance', type=float, default=0.05, help='largest difference accepted')
   options = parser.parse_args(argv)
-  rows = measure(options)
+  low = [n for n, value in vars(options).items() if n != 'tolerance' and value < 1]
+  if low:
+    sys.exit(f'bench_skipping: --{low[0]}={getattr(options, low[0])} is below 1; give '
+             '1 or more.')
+  try:
+    rows = measure(options)
+  except ValueError as error:
+    sys.exit(f'bench_skipping: {command_line.one_line(error)}')
   print(f'{"open":>6}{"CPU s":>9}{"time":>8}{"GFLOPs":>8}{"diff":>8}')
   for rate, seconds, spent, counted in rows:
     print(f'{rate:>5}%{seconds:>9.2f}{spent:>8.3f}{counted:>8.3f}'

@@ -25,13 +25,15 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 
-from absl import app
 from absl import flags
 import av
 import cv2
 import demo_scenes
 import numpy as np
+from tfmm import command_line
+from tfmm import directory_lock
 
 MODALITY_OF_EVIDENCE = {
     'rgb': ['sight', 'motion'], 'flow': ['motion'], 'audio': ['sound']}
@@ -91,6 +93,15 @@ def _write_one(job):
   }
 
 
+def _end_with_parent():
+  """Worker processes would wait forever for work from a process that was killed."""
+  def watch():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()
+
+
 def _is_done(output_dir, options):
   """True if the same call ended here before; ValueError if another one did."""
   path = os.path.join(output_dir, 'relevance.json')
@@ -127,7 +138,7 @@ def make_demo_videos(output_dir: str, options: demo_scenes.Options, processes: i
   processes = min(processes or len(os.sched_getaffinity(0)), len(jobs))
   videos = {}
   with concurrent.futures.ProcessPoolExecutor(
-      processes, multiprocessing.get_context('spawn')) as pool:
+      processes, multiprocessing.get_context('spawn'), _end_with_parent) as pool:
     for path, entry in pool.map(_write_one, jobs, chunksize=4):
       videos[path] = entry
       if len(videos) % 100 == 0 or len(videos) == len(jobs):
@@ -152,13 +163,17 @@ def make_demo_videos(output_dir: str, options: demo_scenes.Options, processes: i
 
 def main(argv):
   if len(argv) > 1:
-    raise app.UsageError(f'unknown argument {argv[1]!r}')
+    sys.exit(f'make_demo_videos: unexpected argument {argv[1]!r}; flags start with --.')
   values = flags.FLAGS
   try:
     options = demo_scenes.Options(
         num_videos=values.num_videos, seed=values.seed, seconds=values.seconds,
         size=values.size, frame_rate=values.frame_rate)
-    make_demo_videos(values.output_dir, options)
+    if '://' in values.output_dir:
+      raise ValueError(f'--output_dir={values.output_dir} is remote; make the videos '
+                       'in a local folder and copy it')
+    with directory_lock.hold(values.output_dir, '--output_dir'):
+      make_demo_videos(values.output_dir, options)
   except (ValueError, OSError) as error:
     sys.exit(f'make_demo_videos: {error}')
 
@@ -170,4 +185,4 @@ if __name__ == '__main__':
   flags.DEFINE_integer('seconds', 10, 'Length of a video; a segment is one second.')
   flags.DEFINE_integer('size', 96, 'Side of the picture in pixels, even.')
   flags.DEFINE_integer('frame_rate', 10, 'Frames per second.')
-  app.run(main)
+  command_line.run('make_demo_videos', main)

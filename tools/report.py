@@ -25,9 +25,10 @@ import math
 import os
 import sys
 
-from absl import app
 from absl import flags
+from tfmm import command_line
 
+NEEDED = ('top1', 'selection_rate', 'gflops_per_video', 'gflops_all_modalities')
 SCORES = ('precision', 'random_precision', 'recall', 'random_recall')
 
 
@@ -102,6 +103,14 @@ def _ratio(part, whole):
   return part / whole if whole else math.nan
 
 
+def _read_json(path):
+  with open(path, encoding='utf-8') as f:
+    try:
+      return json.load(f)
+    except ValueError as error:
+      raise ValueError(f'{path} is damaged ({error}); make it again') from None
+
+
 def read_run(run: str, split: str, videos: str | None) -> dict:
   """Reads what evaluation left in a run directory.
 
@@ -123,8 +132,11 @@ def read_run(run: str, split: str, videos: str | None) -> dict:
   if not os.path.exists(path):
     raise ValueError(f'{path} is missing; make it with python -m tfmm.evaluate '
                      f'--model_dir={run} --split={split}')
-  with open(path, encoding='utf-8') as f:
-    result = json.load(f)
+  result = _read_json(path)
+  missing = [key for key in NEEDED if key not in result]
+  if missing:
+    raise ValueError(f'{path} has no entry {missing[0]!r}; make it again with python '
+                     f'-m tfmm.evaluate --model_dir={run} --split={split}')
   several = len(result['selection_rate']) > 1
   result.update(
       method=os.path.basename(os.path.abspath(run)), run=run, policy={},
@@ -139,8 +151,8 @@ def read_run(run: str, split: str, videos: str | None) -> dict:
   if not truths:
     raise ValueError(f'--videos={videos} has no relevance.json; give the folder that '
                      'tools/make_demo_videos.py wrote, or leave --videos out')
-  with open(os.path.join(truths[0], 'relevance.json'), encoding='utf-8') as f:
-    result['policy'] = score_policy(decisions, json.load(f))
+  truth = _read_json(os.path.join(truths[0], 'relevance.json'))
+  result['policy'] = score_policy(decisions, truth)
   return result
 
 
@@ -198,7 +210,8 @@ def format_table(results: Sequence[Mapping]) -> str:
         r['method'], _show(r['top1'], 100),
         *(_show(r['selection_rate'].get(m), 100) for m in modalities),
         _show(r['gflops_per_video'], digits=digits), _show(r['saved'], 100),
-        _show(r['ms_per_video_masked']), _show(r['ms_per_video_gathered'])])
+        # evaluate --timed_batches=0 leaves times out.
+        *(_show(r.get(f'ms_per_video_{how}')) for how in ('masked', 'gathered'))])
   blocks = [_align(rows)]
   rows = [['policy', 'modality', 'selected %', 'precision %', 'random', 'recall %',
            'random']]
@@ -249,4 +262,4 @@ if __name__ == '__main__':
   flags.DEFINE_string('split', 'test', 'Which evaluation to read.')
   flags.DEFINE_string('json', None, 'File to write the same numbers to.')
   flags.DEFINE_bool('average', False, 'Join runs of equal folder names.')
-  app.run(main)
+  command_line.run('report', main)

@@ -31,6 +31,14 @@ def test_files_that_do_not_open(tmp_path, content, reason):
   assert '\n' not in str(error.value)
 
 
+def test_what_is_no_local_file_is_told_apart(tmp_path):
+  for path, says in ((str(tmp_path), 'is a directory; give a file'),
+                     ('gs://bucket/a.mp4', 'gs://bucket/a.mp4 is remote')):
+    with pytest.raises(MediaError, match=says) as error:
+      container.MediaReader(path)
+    assert error.value.reason == 'missing'
+
+
 def test_sound_only_has_no_video(tmp_path):
   path = tiny_videos.make(tmp_path / 'a.mp4', video=False)
   with pytest.raises(MediaError) as error:

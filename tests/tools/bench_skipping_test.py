@@ -2,6 +2,7 @@
 
 import bench_skipping
 import numpy as np
+import pytest
 
 TINY = ['--batch_size=1', '--num_segments=4', '--num_frames=1', '--depth=18',
         '--size=32', '--preview_size=32', '--spectrogram_size=32', '--repeats=1']
@@ -22,3 +23,10 @@ def test_gates_are_open_at_the_rate_in_each_modality():
   for rate in bench_skipping.RATES:
     gates = bench_skipping.make_gates(rate, 2, 10, 3)
     np.testing.assert_array_equal(gates.sum(axis=(0, 1)), [rate / 5] * 3)
+
+
+@pytest.mark.parametrize('argument, says', [
+    ('--repeats=0', 'repeats=0 is below 1'), ('--depth=19', 'use 18, 34, 50')])
+def test_mistakes_are_one_line(argument, says):
+  with pytest.raises(SystemExit, match=f'bench_skipping: .*{says}'):
+    bench_skipping.main([*TINY, argument])

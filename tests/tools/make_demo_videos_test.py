@@ -94,3 +94,16 @@ def test_command_fails_in_one_line(tmp_path):
   assert done.returncode == 1
   assert done.stderr.strip().splitlines() == [
       'make_demo_videos: --size=31 is below 32; give --size=32 or more']
+
+
+@pytest.mark.parametrize('arguments, says', [
+    (['--output_dir=gs://bucket/videos'], 'is remote'),
+    (['--output_dir=x', '--num_vids=3'], 'num_vids'), ([], '--output_dir'),
+    (['--output_dir=x', 'stray'], "unexpected argument 'stray'")])
+def test_mistaken_flags_are_one_line_and_make_nothing(tmp_path, arguments, says):
+  done = subprocess.run(
+      [sys.executable, demo.__file__, *arguments], capture_output=True, text=True,
+      check=False, cwd=tmp_path)
+  line, = done.stderr.strip().splitlines()
+  assert done.returncode == 1 and line.startswith('make_demo_videos: ')
+  assert says in line and not list(tmp_path.iterdir())

@@ -152,3 +152,17 @@ def test_command_writes_json_and_fails_in_one_line(tmp_path):
   assert done.returncode == 1
   line, = done.stderr.strip().splitlines()
   assert line.startswith('report: ') and 'tfmm.evaluate' in line
+
+
+def test_damaged_and_incomplete_evaluations_are_named(tmp_path):
+  run = _write_run(tmp_path / 'rgb', selection_rate={'rgb': 1.})
+  path = tmp_path / 'rgb' / 'eval_test.json'
+  whole = json.loads(path.read_text())
+  for text, says in (('{', 'is damaged'), ('{}', "has no entry 'top1'")):
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f'eval_test.json {says}.*again'):
+      report.read_run(run, 'test', None)
+  path.write_text(json.dumps(
+      {k: v for k, v in whole.items() if not k.startswith('ms_per')}))
+  last = report.format_table([report.read_run(run, 'test', None)]).splitlines()[-1]
+  assert last.split()[-2:] == ['-', '-']  # evaluated without timing

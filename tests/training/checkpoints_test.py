@@ -5,7 +5,8 @@ from tfmm.training import checkpoints
 
 
 def save(directory, value):
-  return tf.train.Checkpoint(v=tf.Variable(value)).save(str(directory / f'c{value}'))
+  path = str(directory / f'ckpt-{value}')
+  return tf.train.Checkpoint(v=tf.Variable(value)).write(path)
 
 
 def load(path):
@@ -16,7 +17,7 @@ def test_the_best_outlives_the_checkpoint_it_came_from(tmp_path):
   record = checkpoints.BestRecord(str(tmp_path))
   record.update('alternating', 10, .5, save(tmp_path, 10))
   record.update('alternating', 20, .4, save(tmp_path, 20))
-  for file in tmp_path.glob('c10*'):
+  for file in tmp_path.glob('ckpt-10*'):
     file.unlink()
   again = checkpoints.BestRecord(str(tmp_path))
   assert again.validated_step == 20 and again.top1('alternating') == .5
@@ -83,3 +84,42 @@ def test_a_model_without_the_weights(tmp_path):
   model.build([None, 2])
   with pytest.raises(ValueError, match='is of another model'):
     checkpoints.restore_model(model, path)
+
+
+def make_run(directory, steps):
+  step = tf.Variable(0, dtype=tf.int64)
+  checkpoint = tf.train.Checkpoint(step=step)
+  manager = checkpoints.make_manager(
+      checkpoint, str(directory), step, keep=9, every_steps=1, chief=True)
+  for number in steps:
+    step.assign(number)
+    manager.save(checkpoint_number=number)
+  return checkpoint
+
+
+def test_the_last_checkpoint_is_found_by_its_files(tmp_path):
+  assert checkpoints.latest_checkpoint(str(tmp_path / 'none')) is None
+  checkpoint = make_run(tmp_path, [9, 10])
+  for name in ('checkpoint', 'ckpt-10.index', 'ckpt-10.data-00000-of-00001'):
+    (tmp_path / name).unlink()  # as after a damage, and by our own advice
+  assert checkpoints.restore_latest(checkpoint, str(tmp_path)) == (
+      str(tmp_path / 'ckpt-9'))
+  assert checkpoint.step.numpy() == 9
+
+
+@pytest.mark.parametrize('name', ['ckpt-10.index', 'ckpt-10.data-00000-of-00001'])
+def test_a_damaged_checkpoint_is_named_with_the_way_on(tmp_path, name):
+  checkpoint = make_run(tmp_path, [9, 10])
+  (tmp_path / name).write_bytes(b'cut')
+  with pytest.raises(OSError, match=r'ckpt-10 is damaged \(.*delete .*ckpt-10\.\*'):
+    checkpoints.restore_latest(checkpoint, str(tmp_path))
+  with pytest.raises(ValueError, match=f'{checkpoints.BEST_FILE} is damaged'):
+    (tmp_path / checkpoints.BEST_FILE).write_text('{')
+    checkpoints.BestRecord(str(tmp_path))
+
+
+def test_another_shape_is_another_model_and_no_damage(tmp_path):
+  saved = tf.train.Checkpoint(model=tf.train.Checkpoint(v=tf.Variable(tf.zeros([3]))))
+  path = saved.write(str(tmp_path / 'ckpt-1'))
+  with pytest.raises(ValueError, match='is of another model'):
+    checkpoints.restore_model(tf.train.Checkpoint(v=tf.Variable(tf.zeros([4]))), path)

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training import tiny_run
+from tfmm import directory_lock
 from tfmm.losses import recognition
 from tfmm.training import checkpoints, loop, optimizers, phases
 
@@ -156,3 +157,18 @@ def test_best_needs_a_validation_split(tmp_path):
   with pytest.raises(ValueError, match="no videos in the split 'validation'"):
     loop.train(data_dir=data, model_dir=str(tmp_path / 'run'),
                **tiny_run.adamml_options())
+
+
+def test_a_second_run_in_the_same_directory_is_refused(data_dir, tmp_path):
+  run = str(tmp_path / 'run')
+  with directory_lock.hold(run, 'model_dir'):
+    with pytest.raises(OSError, match='model_dir=.*is in use by another process'):
+      loop.train(**tiny_run.unimodal_options(data_dir=data_dir, model_dir=run))
+  assert not os.listdir(run)
+
+
+@pytest.mark.parametrize('name', ['checkpoint_every', 'log_every', 'keep_checkpoints'])
+def test_intervals_begin_at_one(data_dir, tmp_path, name):
+  options = {**tiny_run.unimodal_options(), name: 0}
+  with pytest.raises(ValueError, match=f'{name} is 0; it must be 1 or more'):
+    loop.train(**options, data_dir=data_dir, model_dir=str(tmp_path / 'run'))

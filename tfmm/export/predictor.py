@@ -68,7 +68,11 @@ class Predictor:
   def __init__(self, saved_model):
     self.version_dir = serving_record.version_dir(saved_model)
     self.record = serving_record.read(self.version_dir)
-    self._loaded = tf.saved_model.load(self.version_dir)
+    try:
+      self._loaded = tf.saved_model.load(self.version_dir)
+    except (IndexError, OSError, ValueError, tf.errors.OpError) as error:
+      raise ValueError(
+          f'{self.version_dir} is damaged ({error}); export the run again') from error
     if signatures.SERVING not in self._loaded.signatures:
       raise ValueError(
           f'{self.version_dir} has no signature {signatures.SERVING!r}: its views '

@@ -89,13 +89,23 @@ def read(version_dir):
         'with `python -m tfmm.export_model --model_dir=RUN --output_dir=SM`'
     )
   with tf.io.gfile.GFile(path) as f:
-    values = json.load(f)
+    try:
+      values = dict(json.load(f))
+    except (ValueError, TypeError) as error:
+      raise ValueError(f'{path} is damaged ({error}); export the run again') from None
   known = {field.name for field in dataclasses.fields(ServingRecord)}
   unknown = sorted(set(values) - known)
   if unknown:
     raise ValueError(
         f'{path} has the unknown entries {unknown}; it was written by tfmm '
         f'{values.get("tfmm_version")}, newer than this one: update tfmm'
+    )
+  needed = {field.name for field in dataclasses.fields(ServingRecord)
+            if field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING}
+  if needed - set(values):
+    raise ValueError(
+        f'{path} has no entry {min(needed - set(values))!r}; export the run again'
     )
   for name in ('labels', 'modalities', 'sources'):
     values[name] = tuple(values[name])

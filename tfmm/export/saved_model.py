@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfmm
+from tfmm import directory_lock
 from tfmm.export import foreign_ops
 from tfmm.export import preprocessing
 from tfmm.export import record as serving_record
@@ -78,7 +79,7 @@ def export(model, dataset_spec, output_dir, *, labels, options, recipe=''):
   record = make_record(model, dataset_spec, inputs, labels, options, recipe)
   num_segments = record.num_segments
   served = signatures.ServedModel(model, inputs, num_segments=num_segments)
-  os.makedirs(output_dir, exist_ok=True)
+  directory_lock.make(output_dir, '--output_dir')
   # A server skips names that are no numbers.
   work = tempfile.mkdtemp(prefix='unfinished-', dir=output_dir)
   try:

@@ -85,7 +85,11 @@ class MediaReader:
     """
     self.counts = Counts()
     self.picture = self.sound = None
+    if '://' in os.fspath(path) and not os.path.exists(path):
+      raise MediaError('missing', f'{path} is remote; give a local copy')
     path = os.path.abspath(path)  # so that no name looks like an address or an option
+    if os.path.isdir(path):
+      raise MediaError('missing', f'{path} is a directory; give a file in it')
     if not os.path.isfile(path):
       raise MediaError('missing', f'no such file: {path}')
     if not os.path.getsize(path):

@@ -8,9 +8,11 @@ is {model, optimizers, step}; everything else about a step follows from its numb
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,7 +76,14 @@ def write_json(path: str, value: Any):
 
 
 def read_json(path: str, default: Any = None) -> Any:
-  return json.loads(read_text(path)) if tf.io.gfile.exists(path) else default
+  if not tf.io.gfile.exists(path):
+    return default
+  try:
+    return json.loads(read_text(path))
+  except ValueError as error:
+    raise ValueError(
+        f'{path} is damaged ({error}); put a copy of it back, or use another run.'
+    ) from None
 
 
 def make_manager(checkpoint: tf.train.Checkpoint, model_dir: str, step: tf.Variable,
@@ -94,26 +103,49 @@ def make_manager(checkpoint: tf.train.Checkpoint, model_dir: str, step: tf.Varia
       checkpoint_interval=every_steps)
 
 
+def latest_checkpoint(model_dir: str) -> str | None:
+  """Path prefix of a run's last checkpoint, or None.
+
+  By the files themselves: TensorFlow's own record of them answers None if the
+  checkpoint that it names is gone, and training would begin anew over the others. An
+  index is written last, so each one stands for a whole checkpoint.
+  """
+  if not tf.io.gfile.isdir(model_dir):
+    return None
+  found = [re.fullmatch(r'ckpt-(\d+)\.index', name)
+           for name in tf.io.gfile.listdir(model_dir)]
+  steps = [int(match[1]) for match in found if match]
+  return os.path.join(model_dir, f'ckpt-{max(steps)}') if steps else None
+
+
 def restore_latest(checkpoint: tf.train.Checkpoint, model_dir: str) -> str | None:
   """Restores everything from the last checkpoint, if there is one; returns its path."""
-  path = tf.train.latest_checkpoint(model_dir)
+  path = latest_checkpoint(model_dir)
   if path:
-    try:
+    with _reading(path):
       checkpoint.restore(path).assert_consumed()
-    except AssertionError as error:
-      raise ValueError(
-          f'the checkpoint {path} is of another model: {_first_line(error)}') from error
   return path
 
 
 def restore_model(model: tf.keras.Model, path: str):
   """Restores the model alone; every variable it has must be in the checkpoint."""
-  status = tf.train.Checkpoint(model=model).restore(path)
-  try:
+  with _reading(path):
+    status = tf.train.Checkpoint(model=model).restore(path)
     status.assert_existing_objects_matched().expect_partial()
-  except AssertionError as error:
-    raise ValueError(
-        f'the checkpoint {path} is of another model: {_first_line(error)}') from error
+
+
+@contextlib.contextmanager
+def _reading(path: str):
+  """Tells a checkpoint of another model from a damaged one, and names it."""
+  try:
+    yield
+  except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
+    told = _first_line(error)
+    if isinstance(error, AssertionError) or 'incompatible tensor' in told:
+      raise ValueError(f'the checkpoint {path} is of another model: {told}') from error
+    raise OSError(
+        f'the checkpoint {path} is damaged ({told}); delete {path}.*, and the one '
+        'before it is used, or train again.') from error
 
 
 def find_checkpoint(path: str, which: str = 'last') -> str:
@@ -133,7 +165,7 @@ def find_checkpoint(path: str, which: str = 'last') -> str:
         'python -m tfmm.train --gin_file=... --model_dir=' + path)
   if which == 'best':
     return BestRecord(path).last_stage()
-  latest = tf.train.latest_checkpoint(path)
+  latest = latest_checkpoint(path)
   if latest is None:
     raise ValueError(
         f'{path} has no checkpoint yet; train it first: python -m tfmm.train '
@@ -218,7 +250,8 @@ def initialize_from(model: tf.keras.Model, runs: Sequence[str]) -> dict[str, str
   source: dict[str, str] = {}
   for run in runs:
     path = find_checkpoint(run)
-    keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    with _reading(path):
+      keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
     here = [m for m in model.modalities
             if any(k.startswith(f'model/encoders/{m}/') for k in keys)]
     if not here:
@@ -285,7 +318,7 @@ def check_same_recipe(model_dir: str, config: str, *, ignored: Sequence[str] = (
   Raises:
     ValueError: naming the first differences.
   """
-  if not tf.train.latest_checkpoint(model_dir):
+  if not latest_checkpoint(model_dir):
     return
   path = os.path.join(model_dir, CONFIG_FILE)
   if not tf.io.gfile.exists(path):

@@ -254,7 +254,7 @@ class _Loop:
     if self._chief:
       self._best.update(
           span.epoch.stage, span.end, self._validation['top1'],
-          self._manager.latest_checkpoint)
+          checkpoints.latest_checkpoint(self._model_dir))
     if trainer_lib.many_workers(self._state.strategy):
       self._wait()  # until the chief has written the record
       self._best = checkpoints.BestRecord(self._model_dir)
