@@ -1,5 +1,6 @@
 """Tests of beam_pipelines.guard: hangs and crashes cost one video."""
 
+import os
 import sys
 import time
 
@@ -44,6 +45,11 @@ def test_clips_come_whole_and_the_child_is_kept(child):
   process = child._process
   list(child.run({}))
   assert child._process is process
+
+
+def test_ctrl_c_in_a_terminal_does_not_reach_the_child(child):
+  list(child.run({}))
+  assert os.getpgid(child._process.pid) != os.getpgrp()
 
 
 @pytest.mark.parametrize('todo, reason, says', [
