@@ -52,6 +52,12 @@ setuptools.setup(
     extras_require={
         'gpu': ['tensorflow[and-cuda]>=2.15.1,<2.16'],
         'gcp': ['apache-beam[gcp]>=2.60,<2.73'],
-        'test': ['grpcio>=1.59', 'pytest>=8', 'pytest-timeout>=2.3', 'pytest-xdist>=3.6'],
+        'test': [
+            'grpcio>=1.59',
+            'imageio-ffmpeg>=0.5',  # FFmpeg's command, which tools/bench_prepare.py times
+            'pytest>=8',
+            'pytest-timeout>=2.3',
+            'pytest-xdist>=3.6',
+        ],
     },
 )

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfmm import schema
+from tfmm.media import flow
+
+_OF_SEGMENTS = ('num_segments', 'segment_')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,13 @@ class PrepareConfig:
     waveform: How sound is stored: one of `schema.WAVEFORMS`.
     max_clip_seconds: Longest record; longer videos become several.
     max_video_seconds: A longer video is rejected as `too_long`.
-    frames: Which frames are stored: 'dense' is all of them.
+    flow: Optical flow between stored frames: '' for none, or one of
+      `schema.FLOW_ALGORITHMS`.
+    log_mels: Names of `schema.LOG_MELS` that are stored beside the waveform.
+    frames: 'dense' stores all frames, 'segments' only windows of them.
+    num_segments: Windows of a video, spread evenly; for 'segments' alone, as the next.
+    segment_frames: Stored frames of a window.
+    segment_margin_seconds: Kept on both sides of a window.
   """
 
   frame_rate: float = 30.0
@@ -32,9 +41,15 @@ class PrepareConfig:
   waveform: str = 'float'
   max_clip_seconds: float = schema.MAX_CLIP_SECONDS
   max_video_seconds: float = 4 * 3600.0
+  flow: str = ''
+  log_mels: tuple[str, ...] = ()
   frames: str = 'dense'
+  num_segments: int = 10
+  segment_frames: int = 32
+  segment_margin_seconds: float = 0.25
 
   def __post_init__(self):
+    object.__setattr__(self, 'log_mels', tuple(self.log_mels))
     _between('frame_rate', self.frame_rate, 0.01, 240.0, 'per second')
     _between('short_side', self.short_side, 16, 4096, 'pixels')
     if self.short_side % 2:
@@ -48,17 +63,42 @@ class PrepareConfig:
     if self.waveform not in schema.WAVEFORMS:
       raise ValueError(
           f'waveform is {self.waveform!r}; it must be one of {schema.WAVEFORMS}.')
-    if self.frames != 'dense':
-      raise ValueError(f"frames is {self.frames!r}; only 'dense' is built so far.")
+    if self.flow:
+      flow.check(self.flow)
+    for name in self.log_mels:
+      if name not in schema.LOG_MELS:
+        raise ValueError(f'log_mels has {name!r}; names are '
+                         f'{", ".join(schema.LOG_MELS)}.')
+    if len(set(self.log_mels)) != len(self.log_mels):
+      raise ValueError(f'log_mels is {",".join(self.log_mels)}; give each name once.')
+    if self.frames not in schema.FRAMES:
+      raise ValueError(f'frames is {self.frames!r}; it must be one of {schema.FRAMES}.')
+    if self.frames == 'segments':
+      self._check_segments()
+
+  def _check_segments(self):
+    _between('num_segments', self.num_segments, 1, 10_000, 'windows')
+    _between('segment_frames', self.segment_frames, 1, 10_000, 'frames')
+    _between('segment_margin_seconds', self.segment_margin_seconds, 0.0, 30.0,
+             'seconds')
+    run = (self.segment_frames / self.frame_rate + 2 * self.segment_margin_seconds)
+    if run > self.max_clip_seconds:
+      raise ValueError(
+          f'segment_frames={self.segment_frames} and segment_margin_seconds='
+          f'{self.segment_margin_seconds:g} make {run:g} s at {self.frame_rate:g} '
+          f'frames a second; at most max_clip_seconds={self.max_clip_seconds:g}.')
 
   def to_dict(self) -> dict[str, Any]:
-    """All options, as plain JSON values."""
-    return dataclasses.asdict(self)
+    """The options that count, as plain JSON values."""
+    options = {**dataclasses.asdict(self), 'log_mels': list(self.log_mels)}
+    if self.frames == 'dense':
+      options = {k: v for k, v in options.items() if not k.startswith(_OF_SEGMENTS)}
+    return options
 
   def views(self) -> dict[str, Any]:
     """What the stored views look like, for dataset_info.json."""
     is_float = self.waveform == 'float'
-    return {
+    views = {
         'image': {
             'key': schema.IMAGE_ENCODED,
             'format': 'JPEG',
@@ -74,6 +114,20 @@ class PrepareConfig:
             'sample_rate': self.sample_rate,
         },
     }
+    if self.flow:
+      views['flow'] = {
+          'key': schema.FLOW_ENCODED,
+          'format': 'JPEG',
+          'channels': 3,
+          'algorithm': self.flow,
+          'saturation': schema.FLOW_SATURATION_PIXELS,
+          'frame_rate': self.frame_rate,
+      }
+    for name in self.log_mels:
+      views[f'log_mel_{name}'] = {
+          'key': schema.LOG_MEL_KEYS[name], 'dtype': 'float32',
+          **schema.LOG_MELS[name], 'shape': list(schema.LOG_MELS[name]['shape'])}
+    return views
 
 
 def fingerprint(*parts: Any) -> str:

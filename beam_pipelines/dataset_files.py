@@ -9,13 +9,15 @@ import csv
 import io
 import json
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beam_pipelines import config as config_lib
+from beam_pipelines import job as job_lib
 from beam_pipelines import manifest
+from beam_pipelines import shards as shards_lib
 from beam_pipelines import storage
-from beam_pipelines import transforms
 from tfmm import schema
 
 OPTIONS = 'options.json'  # what the directory was begun with
@@ -35,7 +37,7 @@ def read_options(output_dir: str) -> dict[str, Any] | None:
                      'give another --output_dir.') from None
 
 
-def job_options(job: transforms.Job) -> dict[str, Any]:
+def job_options(job: job_lib.Job) -> dict[str, Any]:
   """The options of a job that must not change within one directory."""
   options = {
       'schema_version': schema.VERSION,
@@ -46,10 +48,11 @@ def job_options(job: transforms.Job) -> dict[str, Any]:
   if job.split_fractions:
     options['split_fractions'] = dict(job.split_fractions)
     options['split_seed'] = job.split_seed
+    options['split_method'] = job.split_method
   return options
 
 
-def check_options(job: transforms.Job):
+def check_options(job: job_lib.Job):
   """Raises `ValueError` if the directory holds shards made with other options."""
   old = read_options(job.output_dir)
   if old is None:
@@ -73,11 +76,11 @@ def check_options(job: transforms.Job):
         'another --output_dir, or delete that one.')
 
 
-def completion_mark(job: transforms.Job, rows: Sequence[manifest.Row]) -> str:
+def completion_mark(job: job_lib.Job, rows: Sequence[manifest.Row]) -> str:
   """Changes when a finished directory must be gone over again."""
   return config_lib.fingerprint(
       job_options(job), job.labels,
-      sorted([row.video_path, row.labels, job.split_of(row), storage.size(row.path)]
+      sorted([row.media_id, row.labels, row.split, storage.content_mark(row.path)]
              for row in rows))
 
 
@@ -90,13 +93,13 @@ def completed_with(output_dir: str) -> str | None:
     return None
 
 
-def has_all_shards(job: transforms.Job) -> bool:
+def has_all_shards(job: job_lib.Job) -> bool:
   """Whether no shard was removed or cut since the directory was finished."""
-  return all(transforms.read_sidecar(job.output_dir, job.shard_name(key)) is not None
+  return all(shards_lib.read_sidecar(job.output_dir, job.shard_name(key)) is not None
              for key in job.shard_keys())
 
 
-def begin(job: transforms.Job):
+def begin(job: job_lib.Job):
   """Sweeps what a killed run left, takes COMPLETED away, notes the options."""
   storage.make_directory(job.output_dir)
   storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
@@ -114,7 +117,7 @@ def _files(job, key):
   return name, schema.sidecar_name(name)
 
 
-def finish(job: transforms.Job, rows: Sequence[manifest.Row]) -> dict[str, Any]:
+def finish(job: job_lib.Job, rows: Sequence[manifest.Row]) -> dict[str, Any]:
   """Writes dataset_info.json and rejected.csv and, if any video is in, COMPLETED.
 
   Returns:
@@ -125,14 +128,14 @@ def finish(job: transforms.Job, rows: Sequence[manifest.Row]) -> dict[str, Any]:
   """
   sidecars = {}
   for key in job.shard_keys():
-    sidecar = transforms.read_sidecar(job.output_dir, job.shard_name(key))
+    sidecar = shards_lib.read_sidecar(job.output_dir, job.shard_name(key))
     if sidecar is None:
       raise OSError(f'shard {job.shard_name(key)} is not complete in {job.output_dir}; '
                     'run the same command again.')
     sidecars[key] = sidecar
   info = dataset_info(job, sidecars)
   rejected = [entry for sidecar in sidecars.values() for entry in sidecar['rejected']]
-  order = {row.video_path: k for k, row in enumerate(rows)}
+  order = {row.media_id: k for k, row in enumerate(rows)}
   rejected.sort(key=lambda entry: order.get(entry['video_path'], len(order)))
   table = io.StringIO()
   writer = csv.DictWriter(table, schema.REJECTED_COLUMNS, lineterminator='\n')
@@ -142,7 +145,7 @@ def finish(job: transforms.Job, rows: Sequence[manifest.Row]) -> dict[str, Any]:
   storage.write_text(storage.join(job.output_dir, schema.DATASET_INFO), _json(info))
   totals = {
       field: sum(split[field] for split in info['splits'].values())
-      for field in ('num_videos', 'num_clips', 'seconds')
+      for field in ('num_videos', 'num_clips', 'seconds', 'frames', 'bytes')
   }
   storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
   if totals['num_videos']:
@@ -152,12 +155,31 @@ def finish(job: transforms.Job, rows: Sequence[manifest.Row]) -> dict[str, Any]:
     storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
   reasons = collections.Counter(entry['reason'] for entry in rejected)
   return {**totals, 'rejected': dict(sorted(reasons.items())), 'info': info,
-          'without_audio': sum(s['without_audio'] for s in sidecars.values()),
-          'truncated': sum(s['truncated'] for s in sidecars.values())}
+          **{field: sum(split[field] for split in info['splits'].values())
+             for field in ('without_audio', 'truncated')}}
 
 
-def dataset_info(job: transforms.Job,
-                 sidecars: Mapping[transforms.ShardKey, Mapping[str, Any]]
+def statistics_of(videos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """Sums and spread over the videos of a split, as sidecars describe them."""
+  lengths = sorted(video['seconds'] for video in videos)
+  spread = {}
+  if lengths:
+    spread = {'min': lengths[0], 'median': statistics.median(lengths),
+              'mean': round(statistics.fmean(lengths), 6), 'max': lengths[-1]}
+  sizes = collections.Counter(f'{v["width"]}x{v["height"]}' for v in videos)
+  return {
+      'seconds': round(sum(lengths), 6),
+      'seconds_per_video': spread,
+      'frames': sum(video['frames'] for video in videos),
+      'frame_sizes': dict(sizes.most_common(20)),
+      'without_audio': sum(not video['has_audio'] for video in videos),
+      'truncated': sum(video['truncated'] for video in videos),
+      'corrupt_frames': sum(video['corrupt_frames'] for video in videos),
+  }
+
+
+def dataset_info(job: job_lib.Job,
+                 sidecars: Mapping[job_lib.ShardKey, Mapping[str, Any]]
                 ) -> dict[str, Any]:
   """The content of dataset_info.json; every split of the schema is in it."""
   splits = {}
@@ -167,15 +189,18 @@ def dataset_info(job: transforms.Job,
     for shard in shards:
       for text, count in shard['per_label'].items():
         per_label[text] += count
+    videos = [video for shard in shards for video in shard['videos']]
     splits[split] = {
-        'num_videos': sum(s['num_videos'] for s in shards),
-        'num_clips': sum(s['num_clips'] for s in shards),
-        'seconds': round(sum(s['seconds'] for s in shards), 6),
+        'num_videos': len(videos),
+        'num_clips': sum(video['clips'] for video in videos),
+        'bytes': sum(s['bytes'] for s in shards),
+        **statistics_of(videos),
+        'rejected': sum(len(s['rejected']) for s in shards),
         'per_label': per_label,
         'shards': [{
             'file': s['file'],
             'num_videos': s['num_videos'],
-            'clips_per_video': s['clips_per_video'],
+            'clips_per_video': [video['clips'] for video in s['videos']],
         } for s in shards],
     }
   return {
@@ -185,7 +210,7 @@ def dataset_info(job: transforms.Job,
       'splits': splits,
       'options': job_options(job),
       'views': job.config.views(),
-      'versions': transforms.versions(),
+      'versions': shards_lib.versions(),
   }
 
 

@@ -24,8 +24,8 @@ class Child:
     """Sets up; nothing is started yet.
 
     Args:
-      timeout_seconds: Longest wait for the next clip of a video. A long video that
-        makes progress is never cut off.
+      timeout_seconds: Longest wait for a sign of life. A long video that makes
+        progress is never cut off.
       command: What to run, for tests.
     """
     self._timeout = timeout_seconds
@@ -54,6 +54,8 @@ class Child:
       while True:
         answer, payload = self._receive(self._timeout)
         kind = answer.pop('kind')
+        if kind == 'alive':
+          continue
         if kind == 'clip':
           yield payload, answer
           continue

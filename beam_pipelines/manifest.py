@@ -1,10 +1,11 @@
 """The manifest: a CSV with the columns `video_path`, `label` and, optionally, `split`.
 
-Columns are found by name and others are ignored, but for `group`: videos of one group
-(clips cut from one source) go to the same split. Labels are text; if all of them are
-whole numbers they are class numbers, and classes 0 to the largest exist. With a
-separator a video can have several. Where there is no `split` column, a stable hash of
-the path (or of the group) decides, so that a retry or an added row moves no video.
+Columns are found by name and others are ignored, but for these: `group` (videos of one
+group, as clips cut from one source, go to the same split), `start_s` and `end_s` (the
+row is that part of the file, in seconds; several rows may share a file). Labels are
+text; if all of them are whole numbers they are class numbers, and classes 0 to the
+largest exist. With a separator a video can have several. Where there is no `split`
+column, a stable hash of the path (or of the group) decides.
 """
 
 import codecs
@@ -12,6 +13,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -22,6 +24,7 @@ _REQUIRED = ('video_path', 'label')
 _SPLIT_NAMES = {**{split: split for split in schema.SPLITS}, 'val': 'validation'}
 _MAX_CLASS_NUMBER = 99_999
 _LARGEST = 2**64
+SPLIT_METHODS = ('hash', 'stratified')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Row:
     split: One of `schema.SPLITS`, or '' where the hash decides.
     group: What the hash is taken of.
     number: Line of the manifest where the row begins; the header is line 1.
+    start_s: Where the video begins in the file, in seconds; None: at its start.
+    end_s: Where it ends, in seconds; None: at the end of the file.
   """
 
   video_path: str
@@ -43,6 +48,16 @@ class Row:
   split: str
   group: str
   number: int
+  start_s: float | None = None
+  end_s: float | None = None
+
+  @property
+  def media_id(self) -> str:
+    """`video_path`, and `#start-end` in seconds if the row is a part of the file."""
+    if self.start_s is None and self.end_s is None:
+      return self.video_path
+    end = '' if self.end_s is None else f'{self.end_s:.3f}'
+    return f'{self.video_path}#{self.start_s or 0:.3f}-{end}'
 
 
 def read(path: str, *, video_root: str | None = None,
@@ -87,7 +102,7 @@ class _Parser:
     self._root = root
     self._separator = separator
     self._columns = {}
-    self._seen = {}  # resolved path -> row number
+    self._seen = {}  # resolved path, start and end -> row number
 
   def parse(self, text: str) -> list[Row]:
     rows = []
@@ -124,7 +139,7 @@ class _Parser:
           f'{self._path}, row 1: no column {" and no column ".join(missing)} in '
           f'{",".join(cells)!r}; the first row must be video_path,label or '
           f'video_path,label,split.{hint}')
-    for name in (*_REQUIRED, 'split', 'group'):
+    for name in (*_REQUIRED, 'split', 'group', 'start_s', 'end_s'):
       if cells.count(name) > 1:
         raise ValueError(
             f'{self._path}, row 1: two columns are called {name}; remove one.')
@@ -157,12 +172,28 @@ class _Parser:
     path = (video_path if storage.is_remote(video_path)
             else storage.join(self._root, video_path))
     resolved = path if storage.is_remote(path) else os.path.abspath(path)
-    if resolved in self._seen:
-      self._fail(number, f'video_path {video_path!r} is already in row '
-                 f'{self._seen[resolved]}; keep one of the two.')
-    self._seen[resolved] = number
+    start_s, end_s = (self._seconds(name, cell(name), number)
+                      for name in ('start_s', 'end_s'))
+    if end_s is not None and end_s <= (start_s or 0):
+      self._fail(number, f'end_s {end_s:g} is not after start_s {start_s or 0:g}; '
+                 'correct one of them.')
+    key = (resolved, start_s, end_s)
+    if key in self._seen:
+      what = 'this part of ' if (start_s, end_s) != (None, None) else ''
+      self._fail(number, f'{what}video_path {video_path!r} is already in row '
+                 f'{self._seen[key]}; keep one of the two.')
+    self._seen[key] = number
     return Row(video_path, resolved, tuple(labels), split,
-               cell('group') or video_path, number)
+               cell('group') or video_path, number, start_s, end_s)
+
+  def _seconds(self, name, text, number):
+    if not text:
+      return None
+    value = _as_number(text)
+    if value is None or not 0 <= value < math.inf:
+      self._fail(number, f'{name} {text!r} is no time; give seconds from the start of '
+                 'the file, as 12.5, or leave it empty.')
+    return value
 
   def _fail(self, number, what):
     raise ValueError(f'{self._path}, row {number}: {what}')
@@ -213,11 +244,50 @@ def stable_hash(salt: str, text: str) -> int:
   return int.from_bytes(digest, 'big')
 
 
-def split_of(row: Row, fractions: Mapping[str, float], salt: str) -> str:
-  """The row's split: its own, or by hash with the given fractions."""
-  if row.split:
-    return row.split
-  place = stable_hash(f'split{salt}', row.group) / _LARGEST
+def with_splits(rows: Sequence[Row], fractions: Mapping[str, float], salt: str,
+                method: str) -> list[Row]:
+  """The rows, each with a split.
+
+  Args:
+    rows: Those of a manifest; a split of their own stays.
+    fractions: Share of each split, where the hash decides.
+    salt: Another text, another split.
+    method: 'hash' looks at each group alone, so that added rows move no video, and the
+      shares of a rare class are left to chance. 'stratified' gives each class its
+      shares within one group: the groups of a class (that of a group's first row)
+      are put in the order of their hashes and cut; added rows can move others.
+
+  Returns:
+    Rows in the same order.
+  """
+  if method == 'hash':
+    splits = {group: _split_at(stable_hash(f'split{salt}', group) / _LARGEST, fractions)
+              for group in {row.group for row in rows if not row.split}}
+  else:
+    splits = _stratified(rows, fractions, salt)
+  return [row if row.split else dataclasses.replace(row, split=splits[row.group])
+          for row in rows]
+
+
+def _stratified(rows, fractions, salt):
+  by_label, label_of = {}, {}
+  for row in rows:
+    if not row.split and row.group not in label_of:
+      label_of[row.group] = row.labels[0]
+      by_label.setdefault(row.labels[0], []).append(row.group)
+  splits = {}
+  for label, groups in by_label.items():
+    groups.sort(key=lambda group: (stable_hash(f'split{salt}', group), group))
+    # Where the cuts fall between two groups is another chance for each class, so that
+    # classes of few videos together fill all splits.
+    offset = stable_hash(f'offset{salt}', label) / _LARGEST
+    for k, group in enumerate(groups):
+      splits[group] = _split_at((k + offset) / len(groups), fractions)
+  return splits
+
+
+def _split_at(place: float, fractions: Mapping[str, float]) -> str:
+  """The split that a place in [0, 1) falls into."""
   total = 0.0
   chosen = ''
   for split in schema.SPLITS:
@@ -231,12 +301,12 @@ def split_of(row: Row, fractions: Mapping[str, float], salt: str) -> str:
 
 def shard_of(row: Row, num_shards: int) -> int:
   """Which shard of its split a row belongs to."""
-  return stable_hash('shard', row.video_path) % num_shards
+  return stable_hash('shard', row.media_id) % num_shards
 
 
 def in_shard_order(rows: Iterable[Row]) -> list[Row]:
   """Rows of a shard in stored order: mixed, but the same always and everywhere."""
-  return sorted(rows, key=lambda r: (stable_hash('order', r.video_path), r.video_path))
+  return sorted(rows, key=lambda r: (stable_hash('order', r.media_id), r.media_id))
 
 
 def count_by_label(rows: Sequence[Row], names: Sequence[str]) -> dict[str, int]:

@@ -168,6 +168,79 @@ def test_includes_are_found_from_any_directory(tmp_path, monkeypatch):
       config.Override('model_dir', 'MODEL_DIR', 'model_dir', 'b')])
 
 
+DATA = '''
+from __gin__ import dynamic_registration
+from tfmm.training import phases
+EPOCHS_OF_DATA = 7
+phases.adamml_phases.warm_up_epochs = 2
+'''
+
+
+@pytest.fixture
+def corpora(tmp_path):
+  """Writes data files; returns the path of one by its name."""
+  folder = tmp_path / 'gin_configs' / 'data'
+  folder.mkdir(parents=True)
+  (folder / 'sounds.gin').write_text(DATA)
+  (folder / 'films.gin').write_text(DATA.replace('7', '9'))
+  return lambda name, *lines: _with_lines(folder / f'{name}.gin', lines)
+
+
+def _with_lines(path, lines):
+  path.write_text('\n'.join([path.read_text(), *lines, '']))
+  return str(path)
+
+
+def test_what_a_data_file_sets_need_not_be_read(recipe, corpora, monkeypatch):
+  """It describes a corpus for every recipe; what replaces it is the recipe's own."""
+  including = recipe(f"include '{corpora('sounds')}'")
+  load(including)
+  given = build(monkeypatch)
+  assert 'EPOCHS_OF_DATA' not in given['text'] and 'adamml' not in given['text']
+  load(including, 'EPOCHS_OF_DATA = 3')
+  with pytest.raises(ValueError, match="macro 'EPOCHS_OF_DATA' is never used"):
+    build(monkeypatch)
+  load(including, 'phases.adamml_phases.warm_up_epochs = 3')
+  with pytest.raises(ValueError, match='adamml_phases.warm_up_epochs is never read'):
+    build(monkeypatch)
+
+
+def test_a_data_file_beside_the_recipe_is_stronger(recipe, corpora, monkeypatch):
+  included = f"include '{corpora('sounds')}'"
+  used = recipe(included, 'phases.single_phase.epochs = %EPOCHS_OF_DATA')
+  load(used)
+  assert len(build(monkeypatch)['phases'].epochs) == 7
+  load([used, corpora('films')])
+  given = build(monkeypatch)
+  assert len(given['phases'].epochs) == 9 and 'EPOCHS_OF_DATA = 9' in given['text']
+  load([used, corpora('films')], 'EPOCHS_OF_DATA = 2')
+  assert len(build(monkeypatch)['phases'].epochs) == 2
+  load([recipe(included), corpora('films')])  # reads none of it
+  assert len(build(monkeypatch)['phases'].epochs) == 3
+  load(recipe(), 'phases.adamml_phases.warm_up_epochs = 2')
+  with pytest.raises(ValueError, match='warm_up_epochs is never read'):
+    build(monkeypatch)  # nothing is left of what was loaded before
+
+
+def test_typos_in_a_data_file_beside_the_recipe(recipe, corpora, monkeypatch):
+  path = recipe(f"include '{corpora('sounds')}'",
+                'phases.single_phase.epochs = %EPOCHS_OF_DATA')
+  load([path, corpora('films', 'EPOHCS_OF_DATA = 8')])
+  with pytest.raises(ValueError, match="'EPOHCS_OF_DATA' is never used .*EPOCHS_OF_"):
+    build(monkeypatch)
+  with pytest.raises(ValueError, match=r"films.gin:\d+: .*no parameter 'epohcs'"):
+    load([path, corpora('films', 'phases.single_phase.epohcs = 1')])
+  with pytest.raises(OSError, match='there is no file gin_configs/data/none.gin'):
+    load([path, 'gin_configs/data/none.gin'])
+
+
+def test_other_files_beside_the_recipe_must_be_read(recipe, tmp_path, monkeypatch):
+  (tmp_path / 'more.gin').write_text(DATA.replace('EPOCHS_OF_DATA = 7', ''))
+  load([recipe(), str(tmp_path / 'more.gin')])
+  with pytest.raises(ValueError, match='adamml_phases.warm_up_epochs is never read'):
+    build(monkeypatch)
+
+
 def test_load_run_names_what_is_missing(tmp_path):
   with pytest.raises(ValueError, match='has no checkpoint yet'):
     config.load_run(str(tmp_path))

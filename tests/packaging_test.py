@@ -12,6 +12,7 @@ from packaging import utils
 from packaging import version
 import pytest
 import tfmm
+from tfmm.media import flow
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What is imported under another name than it is installed by.
@@ -74,7 +75,12 @@ def test_every_requirement_is_pinned_inside_its_range():
 
 
 def test_exactly_one_opencv_wheel():
-  assert OPENCV & set(_pins()) == {'opencv-python-headless'}
+  pins = _pins()
+  assert OPENCV & set(pins) == {'opencv-python-headless',
+                                'opencv-contrib-python-headless'}
+  assert len({pins[name] for name in OPENCV & set(pins)}) == 1
+  assert flow.TVL1_WHEEL == ('opencv-contrib-python-headless=='
+                             f'{pins["opencv-contrib-python-headless"]}')
   named = {r.name for r in _requirements('gpu', 'gcp', 'test')}
   assert OPENCV & named == {'opencv-python-headless'}
 

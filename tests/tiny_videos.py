@@ -37,7 +37,8 @@ def make(path, *, seconds: float = 1.0, frame_rate: int = 10, width: int = 64,
          sound_start_s: float = 0.0, sound_seconds: float | None = None,
          times: Sequence[float] | None = None,
          draw: Callable[[int, int, int], np.ndarray] = picture,
-         codec: str = 'libx264') -> str:
+         tone: Callable[[int, int, int, float], np.ndarray] = tone,
+         codec: str = 'libx264', gop: int = 10) -> str:
   """Writes a video and returns its path.
 
   Args:
@@ -54,7 +55,9 @@ def make(path, *, seconds: float = 1.0, frame_rate: int = 10, width: int = 64,
     sound_seconds: How long it lasts; None: to the end of the picture.
     times: Time of each frame in seconds, instead of a fixed rate.
     draw: Frame k, width, height -> uint8 [height, width, 3].
+    tone: First sample, samples, rate in hertz, frequency -> float32 [samples].
     codec: Of the picture.
+    gop: Frames from one key frame to the next, at most.
   """
   path = os.fspath(path)
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
@@ -69,7 +72,7 @@ def make(path, *, seconds: float = 1.0, frame_rate: int = 10, width: int = 64,
       picture_stream.time_base = Fraction(1, 1000)
       picture_stream.codec_context.time_base = Fraction(1, 1000)
       if codec == 'libx264':
-        picture_stream.options = {'crf': '10', 'preset': 'ultrafast', 'g': '10'}
+        picture_stream.options = {'crf': '10', 'preset': 'ultrafast', 'g': str(gop)}
       picture_stream.codec_context.thread_count = 1
     if sound:
       sound_stream = container.add_stream('aac', rate=sample_rate)

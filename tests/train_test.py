@@ -76,6 +76,15 @@ def test_train_then_load_the_run_from_its_directory_alone(recipe, data_dir, tmp_
   assert config.load_run(directory, data_dir='/moved').data_dir == '/moved'
 
 
+def test_a_second_file_is_stronger(recipe, data_dir, tmp_path):
+  (tmp_path / 'more.gin').write_text(
+      'from __gin__ import dynamic_registration\nfrom tfmm.training import phases\n'
+      'phases.single_phase.epochs = 2\nBATCH_SIZE = 2\n')
+  run(f'--gin_file={recipe}', f'--gin_file={tmp_path}/more.gin',
+      f'--data_dir={data_dir}', f'--model_dir={tmp_path}/run', '--batch_size=4')
+  assert json.loads((tmp_path / 'run' / 'COMPLETED').read_text())['step'] == 4
+
+
 def test_no_data(recipe, tmp_path):
   said = failure(f'--gin_file={recipe}', f'--data_dir={tmp_path}', '--model_dir=run')
   assert said.startswith('train: ') and 'beam_pipelines.prepare_videos' in said

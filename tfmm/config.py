@@ -45,14 +45,19 @@ class Override:
 # the place of the reference.
 _referenced: set[str] = set()
 
+# What files in a folder `data` set, {(scope, configurable, parameter): value}. They
+# describe a corpus for every recipe, so that a recipe need not read all of it.
+_optional: dict[tuple[str, str, str], Any] = {}
 
-def load(gin_file: str, gin_params: Sequence[str] = (), *,
+
+def load(gin_file: str | Sequence[str], gin_params: Sequence[str] = (), *,
          configurable: Callable | None = None, overrides: Sequence[Override] = ()):
   """Replaces the configuration in force.
 
   Args:
-    gin_file: path; relative ones, and includes, are looked up in the working
-      directory, in the repository of the file and in this one.
+    gin_file: path, or several of which later ones are stronger; relative ones, and
+      includes, are looked up in the working directory, in the repository of the file
+      and in this one.
     gin_params: 'name = value' each, with the names that the file itself uses.
     configurable: what will be called; the file must bind something of it.
     overrides: flags, stronger than `gin_params`.
@@ -60,21 +65,14 @@ def load(gin_file: str, gin_params: Sequence[str] = (), *,
   Raises:
     ValueError, OSError: in one line, naming the place and the nearest match.
   """
-  gin.clear_config()
-  _referenced.clear()
-  _add_search_paths(gin_file)
+  files = [gin_file] if isinstance(gin_file, str) else list(gin_file)
   try:
-    if not any(os.path.isfile(os.path.join(root, gin_file))
-               for root in gin.config._LOCATION_PREFIXES) and '://' not in gin_file:
-      raise OSError(f'there is no file {gin_file}; give the path of a recipe, such as '
-                    'gin_configs/adamml.gin.')
-    gin.parse_config_file(gin_file)
-    _note_references()
+    _parse_files(files)
     for param in gin_params:
       _parse_param(param)
     _note_references()
     if configurable is not None:
-      _apply_overrides(gin_file, configurable, overrides)
+      _apply_overrides(files[0], configurable, overrides)
     _check_macros(overrides)
     _check_types()
     gin.finalize()
@@ -106,13 +104,14 @@ def unused_bindings() -> Iterator[str]:
   configured, operative = gin.config._CONFIG, gin.config._OPERATIVE_CONFIG
   for (scope, name), parameters in configured.items():
     if name == _MACRO:
-      if scope not in _referenced:
+      if scope not in _referenced and not _is_optional(scope, name, 'value'):
         others = {s for s, n in configured if n == _MACRO} - {scope}
         names = _referenced | others
         yield f'macro {scope!r} is never used{_nearest(scope, names)}'
       continue
     for parameter in parameters:
-      if not _is_used(scope, name, parameter, operative):
+      if not (_is_used(scope, name, parameter, operative)
+              or _is_optional(scope, name, parameter)):
         yield _describe_unused(scope, name, parameter, operative)
 
 
@@ -121,6 +120,13 @@ def _is_used(scope, name, parameter, operative) -> bool:
       n == name and parameter in read
       and (not scope or s == scope or s.startswith(f'{scope}/'))
       for (s, n), read in operative.items())
+
+
+def _is_optional(scope, name, parameter) -> bool:
+  """Whether a binding is as a data file has it; what replaces it must be read."""
+  key = (scope, name, parameter)
+  return key in _optional and (
+      _optional[key] == gin.config._CONFIG[scope, name][parameter])
 
 
 def _describe_unused(scope, name, parameter, operative) -> str:
@@ -273,6 +279,46 @@ def _add_search_paths(gin_file: str):
   for root in roots:
     if root not in gin.config._LOCATION_PREFIXES:
       gin.add_config_file_search_path(root)
+
+
+def _parse_files(files: Sequence[str]):
+  """Parses a recipe and what is given beside it, and notes what need not be read.
+
+  A macro of a data file need not be read if a file that the recipe includes sets it,
+  too. One that is only in a file beside the recipe may be a typo.
+  """
+  included = _parse_in_turn(files)
+  _optional.clear()
+  data = [path for path in (*included, *files[1:]) if _is_of_data(path)]
+  for path in data:
+    _parse_in_turn([path])
+    for (scope, name), values in gin.config._CONFIG.items():
+      for parameter, value in values.items():
+        key = (scope, name, parameter)
+        if name != _MACRO or path in included or key in _optional:
+          _optional[key] = value
+  if data:
+    _parse_in_turn(files)
+
+
+def _is_of_data(path: str) -> bool:
+  return os.path.basename(os.path.dirname(os.path.abspath(path))) == 'data'
+
+
+def _parse_in_turn(files: Sequence[str]) -> list[str]:
+  """Replaces the configuration; returns the files that were included."""
+  gin.clear_config()
+  _referenced.clear()
+  included = []
+  for path in files:
+    _add_search_paths(path)
+    if not any(os.path.isfile(os.path.join(root, path))
+               for root in gin.config._LOCATION_PREFIXES) and '://' not in path:
+      raise OSError(f'there is no file {path}; give the path of a recipe, such as '
+                    'gin_configs/adamml.gin.')
+    included += [entry.filename for entry in gin.parse_config_file(path).includes]
+    _note_references()
+  return included
 
 
 def _parse_param(param: str):

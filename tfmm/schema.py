@@ -9,7 +9,10 @@ All times are int64 microseconds on one time line per video, whose zero is the s
 of the container. Frame n of a video has the time `start + n / frame_rate`; a clip
 starts at its first frame and ends one frame period after its last one, and every list
 of a record spans clip start to clip end, because readers of this format align
-modalities by proportion.
+modalities by proportion. A data set of `frames` 'dense' holds all frames of a video,
+clip after clip without a gap. One of 'segments' holds only runs of frames around
+windows that are spread evenly over the video: a clip is one run, or several that touch,
+clips may overlap, and `segment/*` says where in the clip each window lies.
 
 Nothing is imported here: writer (protobuf), reader (tf.io) and tools share this page.
 """
@@ -41,16 +44,26 @@ IMAGE_WIDTH = 'image/width'  # context, int64: pixels
 IMAGE_CHANNELS = 'image/channels'  # context, int64: 3
 IMAGE_COLORSPACE = 'image/colorspace'  # context, bytes: b'RGB'
 
+# --- Segments: the windows of this clip; only in data sets of `frames` 'segments' ----
+SEGMENT_START = 'segment/start/index'  # context, int64 list: first frame of a window
+SEGMENT_END = 'segment/end/index'  # context, int64 list: its last frame
+SEGMENT_START_TIME = 'segment/start/timestamp'  # int64 list, microseconds
+SEGMENT_END_TIME = 'segment/end/timestamp'  # of the last frame's begin
+FRAMES = ('dense', 'segments')
+
 # --- Optical flow: 3-channel JPEG (u, v, 0); as many as frames, the last repeated --
 # uint8 = rint((clip(pixels, +-saturation) + saturation) * 255 / (2 * saturation))
 FLOW_ENCODED = 'FORWARD_FLOW/image/encoded'
 FLOW_TIMESTAMP = 'FORWARD_FLOW/image/timestamp'
 FLOW_FORMAT = 'FORWARD_FLOW/image/format'
 FLOW_FRAME_RATE = 'FORWARD_FLOW/image/frame_rate'
+FLOW_HEIGHT = 'FORWARD_FLOW/image/height'
+FLOW_WIDTH = 'FORWARD_FLOW/image/width'
 FLOW_CHANNELS = 'FORWARD_FLOW/image/channels'
 FLOW_SATURATION = 'FORWARD_FLOW/image/saturation'  # context, float: pixels per frame
 FLOW_ALGORITHM = 'tfmm/flow/algorithm'  # context, bytes: name and library version
 FLOW_SATURATION_PIXELS = 20.0
+FLOW_ALGORITHMS = ('dis_fast', 'dis_medium', 'farneback', 'tvl1')
 
 # --- Sound: mono, clip start to clip end; silence where the video has no sound -----
 WAVEFORM_FLOATS = 'WAVEFORM/feature/floats'  # list of ONE Feature: float32 in [-1, 1]
@@ -60,6 +73,42 @@ WAVEFORM_NUM_SAMPLES = 'WAVEFORM/feature/num_samples'  # context, int64
 WAVEFORM_NUM_CHANNELS = 'WAVEFORM/feature/num_channels'  # context, int64: 1
 WAVEFORMS = ('float', 'pcm16')  # which of the two lists a data set holds
 PCM16_SCALE = 32768.0  # float = int16 / PCM16_SCALE
+
+# --- Log-mels by name: consecutive patches from the clip's start, the last filled up
+# with silence. A list of one Feature per patch: float32, row by row.
+LOG_MELS = {
+    'yamnet': {'shape': (96, 64), 'seconds': 0.96, 'sample_rate': 16000},
+    'adamml': {'shape': (256, 256), 'seconds': 1.28, 'sample_rate': 24000},
+    'listen_to_look': {'shape': (101, 40), 'seconds': 1.0, 'sample_rate': 16000},
+    'ast': {'shape': (128, 1024), 'seconds': 10.24, 'sample_rate': 16000},
+    'mbt': {'shape': (100, 128), 'seconds': 1.0, 'sample_rate': 16000},
+}
+LOG_MEL_KEYS = {  # MBT's is the key that scenic reads
+    name: 'melspec/feature/floats' if name == 'mbt'
+    else f'MELSPEC_{name.upper()}/feature/floats' for name in LOG_MELS
+}
+
+# --- Features: what extract_features makes of a video, in records of their own --------
+# One Feature of D floats for each step, beside the ids, times and labels above.
+FEATURES = 'features'  # `frames` of a data set that holds features
+
+
+def feature_key(name: str, what: str) -> str:
+  """Key of features by name, as `RGB/feature/floats`; MediaSequence's.
+
+  Args:
+    name: What was encoded, as 'rgb'.
+    what: 'floats' (list: one Feature of D float32 a step), 'timestamp' (list: int64
+      microseconds, the middle of a step), 'dimensions' (context, int64: D) or 'rate'
+      (context, float: steps per second, where they are regular).
+  """
+  return f'{name.upper()}/feature/{what}'
+
+
+def present_key(name: str) -> str:
+  """Context, int64 list: 0 for a step with nothing to encode (zeros), else 1."""
+  return f'tfmm/present/{name.lower()}'
+
 
 # --- Context: ours ---------------------------------------------------------------
 HAS_AUDIO = 'tfmm/has_audio'  # int64: 0 when this clip's waveform is only filled in
@@ -87,8 +136,14 @@ CONTEXT_KINDS = {
     IMAGE_WIDTH: 'int64',
     IMAGE_CHANNELS: 'int64',
     IMAGE_COLORSPACE: 'bytes',
+    SEGMENT_START: 'int64',
+    SEGMENT_END: 'int64',
+    SEGMENT_START_TIME: 'int64',
+    SEGMENT_END_TIME: 'int64',
     FLOW_FORMAT: 'bytes',
     FLOW_FRAME_RATE: 'float',
+    FLOW_HEIGHT: 'int64',
+    FLOW_WIDTH: 'int64',
     FLOW_CHANNELS: 'int64',
     FLOW_SATURATION: 'float',
     FLOW_ALGORITHM: 'bytes',
@@ -111,6 +166,7 @@ LIST_KINDS = {
     FLOW_TIMESTAMP: 'int64',
     WAVEFORM_FLOATS: 'float',
     WAVEFORM_BYTES: 'bytes',
+    **dict.fromkeys(LOG_MEL_KEYS.values(), 'float'),
 }
 
 # --- Files beside the shards -----------------------------------------------------

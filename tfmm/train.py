@@ -16,7 +16,9 @@ def define_flags(values: flags.FlagValues):
   def define(kind, name, default, text, **options):
     kind(name, default, text, flag_values=values, **options)
 
-  define(flags.DEFINE_string, 'gin_file', None, 'The recipe.', required=True)
+  define(flags.DEFINE_multi_string, 'gin_file', None,
+         'The recipe; repeated, a file that is stronger: gin_configs/data/... for '
+         'another corpus.', required=True)
   define(flags.DEFINE_multi_string, 'gin_param', [],
          "'name = value', stronger than the recipe; may be repeated.")
   define(flags.DEFINE_string, 'data_dir', None,

@@ -32,6 +32,15 @@ sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1; then
   return 1
 }
 
+# TV-L1 flow is in OpenCV's contrib wheel alone, and tf-models-official asks for the
+# plain one. Both write the same files: the plain one goes before contrib comes.
+tfmm_install_tvl1() {
+  "$TFMM_VENV/bin/python" -m pip uninstall --yes opencv-python-headless \
+    && "$TFMM_VENV/bin/python" -m pip install --disable-pip-version-check --no-deps \
+      --constraint constraints.txt opencv-contrib-python-headless \
+    && "$TFMM_VENV/bin/python" -c 'from tfmm.media import flow; flow.check("tvl1")'
+}
+
 tfmm_install() {
   tfmm_installed && return
   local command
@@ -41,7 +50,8 @@ tfmm_install() {
   rm -rf "$TFMM_VENV"
   { $command "$TFMM_VENV" \
       && "$TFMM_VENV/bin/python" -m pip install --disable-pip-version-check \
-        --constraint constraints.txt --editable '.[gcp,test]'
+        --constraint constraints.txt --editable '.[gcp,test]' \
+      && tfmm_install_tvl1
   } > "$TFMM_VENV.log" 2>&1 || {
     tail -n 5 "$TFMM_VENV.log" >&2
     echo "Installing into $TFMM_VENV failed; run the same again to retry" >&2

@@ -14,7 +14,13 @@ from beam_pipelines import config
     ({'sample_rate': 10}, 'sample_rate is 10'),
     ({'waveform': 'mp3'}, "waveform is 'mp3'"),
     ({'max_clip_seconds': 61.0}, 'max_clip_seconds is 61'),
-    ({'frames': 'segments'}, "frames is 'segments'"),
+    ({'frames': 'some'}, "frames is 'some'"),
+    ({'frames': 'segments', 'num_segments': 0}, 'num_segments is 0'),
+    ({'frames': 'segments', 'segment_frames': 600, 'frame_rate': 10},
+     'make 60.5 s at 10 frames a second; at most max_clip_seconds=60'),
+    ({'flow': 'raft'}, "flow is 'raft'; give one of dis_fast"),
+    ({'log_mels': ['yamnet', 'vggish']}, "log_mels has 'vggish'"),
+    ({'log_mels': ['mbt', 'mbt']}, 'give each name once'),
 ])
 def test_refusals(options, says):
   with pytest.raises(ValueError, match=says):
@@ -26,6 +32,22 @@ def test_views_say_how_sound_is_stored():
   pcm = config.PrepareConfig(waveform='pcm16', frame_rate=29.97).views()
   assert pcm['waveform']['key'] == 'WAVEFORM/feature/bytes'
   assert pcm['image']['frame_rate'] == 29.97
+
+
+def test_options_that_do_not_count_are_left_out():
+  dense = config.PrepareConfig().to_dict()
+  assert 'num_segments' not in dense and 'segment_frames' not in dense
+  some = config.PrepareConfig(frames='segments', num_segments=7, log_mels=('mbt',))
+  assert some.to_dict()['num_segments'] == 7
+  for options in (config.PrepareConfig(), some):
+    assert config.PrepareConfig(**options.to_dict()) == options
+
+
+def test_views_name_flow_and_log_mels():
+  views = config.PrepareConfig(flow='dis_fast', log_mels=['yamnet']).views()
+  assert views['flow']['algorithm'] == 'dis_fast'
+  assert views['log_mel_yamnet']['shape'] == [96, 64]
+  assert set(config.PrepareConfig().views()) == {'image', 'waveform'}
 
 
 def test_fingerprint_follows_content():

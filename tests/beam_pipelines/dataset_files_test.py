@@ -7,14 +7,14 @@ import pytest
 
 from beam_pipelines import config
 from beam_pipelines import dataset_files
+from beam_pipelines import job as job_lib
 from beam_pipelines import storage
-from beam_pipelines import transforms
 from tests import tiny_videos
 
 
 def _job(tmp_path, **options):
   path = tiny_videos.write_manifest(tmp_path / 'm.csv', [('a.mp4', 'x', 'train')])
-  return transforms.Job(**{
+  return job_lib.Job(**{
       'manifest_path': path, 'output_dir': str(tmp_path / 'out'),
       'config': config.PrepareConfig(), 'labels': ('x',), 'num_shards': {'train': 1},
       **options})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from beam_pipelines import manifest
+from tests import tiny_videos
 
 _SHARED = Path(__file__).resolve().parents[3] / 'shared' / 'nasty' / 'csv'
 
@@ -108,22 +109,42 @@ def test_stable_hash_does_not_change():
   assert manifest.stable_hash('shard', 'ünï.mp4') == 9027910802107919119
 
 
+def _splits(rows, fractions, salt='0', method='hash'):
+  return [r.split for r in manifest.with_splits(rows, fractions, salt, method)]
+
+
 def test_split_by_hash_has_the_fractions_and_is_stable():
   fractions = {'train': 0.7, 'validation': 0.1, 'test': 0.2}
   rows = [_row(f'v{k}') for k in range(4000)]
-  splits = [manifest.split_of(r, fractions, '0') for r in rows]
+  splits = _splits(rows, fractions)
   for split, share in fractions.items():
     assert abs(splits.count(split) / 4000 - share) < 0.03
-  assert splits == [manifest.split_of(r, fractions, '0') for r in rows]
-  assert splits != [manifest.split_of(r, fractions, '1') for r in rows]
-  assert {manifest.split_of(r, {'train': 1.0}, '0') for r in rows} == {'train'}
-  assert manifest.split_of(_row(split='test'), fractions, '0') == 'test'
+  assert splits == _splits(rows, fractions)
+  assert splits != _splits(rows, fractions, salt='1')
+  assert splits[:100] == _splits(rows[:100], fractions)  # added rows move none
+  assert set(_splits(rows, {'train': 1.0})) == {'train'}
+  assert _splits([_row(split='test')], fractions) == ['test']
+
+
+@pytest.mark.parametrize('per_class', [5, 10, 13, 200])
+def test_stratified_split_gives_each_class_its_shares(per_class):
+  fractions = {'train': 0.8, 'validation': 0.1, 'test': 0.1}
+  rows = [_row(f'v{k}', labels=(f'c{k % 31}',)) for k in range(31 * per_class)]
+  splits = _splits(rows, fractions, method='stratified')
+  for split, share in fractions.items():
+    for c in range(31):
+      count = splits[c::31].count(split)
+      assert abs(count - share * per_class) < 1 + 1e-9
+    # Classes of few videos fill each split together.
+    assert abs(splits.count(split) - share * len(rows)) < 3 * 31 ** .5
+  assert splits == _splits(rows[::-1], fractions, method='stratified')[::-1]
 
 
 def test_a_group_stays_together():
   rows = [_row(f'v{k}', group='g') for k in range(50)]
   fractions = {'train': 0.5, 'test': 0.5}
-  assert len({manifest.split_of(r, fractions, '0') for r in rows}) == 1
+  for method in manifest.SPLIT_METHODS:
+    assert len(set(_splits(rows, fractions, method=method))) == 1
 
 
 def test_shards_are_even_and_order_does_not_depend_on_input():
@@ -159,3 +180,32 @@ def test_shared_examples(name):
     with pytest.raises(ValueError) as error:
       manifest.read(str(_SHARED / name))
     assert '\n' not in str(error.value)
+
+
+def test_parts_of_a_file(tmp_path):
+  path = tiny_videos.write_manifest(tmp_path / 'm.csv', [
+      ('a.mp4', 'x', '', ''), ('a.mp4', 'x', '1.5', '3'), ('a.mp4', 'y', '3', ''),
+      ('a.mp4', 'y', '', '1.5')], header=('video_path', 'label', 'start_s', 'end_s'))
+  rows = manifest.read(path)
+  assert [(r.start_s, r.end_s) for r in rows] == [
+      (None, None), (1.5, 3.0), (3.0, None), (None, 1.5)]
+  assert [r.media_id for r in rows] == [
+      'a.mp4', 'a.mp4#1.500-3.000', 'a.mp4#3.000-', 'a.mp4#0.000-1.500']
+  splits = manifest.with_splits(rows, {'train': .5, 'test': .5}, '0', 'hash')
+  assert len({r.split for r in splits}) == 1  # parts of one file stay together
+
+
+@pytest.mark.parametrize('start_s, end_s, says', [
+    ('x', '', "row 3: start_s 'x' is no time"),
+    ('-1', '', "row 3: start_s '-1' is no time"),
+    ('', 'inf', "row 3: end_s 'inf' is no time"),
+    ('2', '2', 'row 3: end_s 2 is not after start_s 2'),
+    ('0.5', '1', "row 3: this part of video_path 'a.mp4' is already in row 2"),
+])
+def test_wrong_parts(tmp_path, start_s, end_s, says):
+  path = tiny_videos.write_manifest(
+      tmp_path / 'm.csv', [('a.mp4', 'x', '.5', '1'), ('a.mp4', 'x', start_s, end_s)],
+      header=('video_path', 'label', 'start_s', 'end_s'))
+  with pytest.raises(ValueError) as error:
+    manifest.read(path)
+  assert says in str(error.value)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from absl.testing import flagsaver
 import pytest
 
 from beam_pipelines import prepare_videos
-from beam_pipelines import transforms
+from beam_pipelines import shards as shards_lib
 from tests import tiny_videos
 from tfmm import directory_lock
 
@@ -102,6 +103,65 @@ def test_split_by_hash_and_shards_do_not_depend_on_workers(tmp_path):
     assert len(texts) == 1
 
 
+def test_stratified_split_fills_every_split(tmp_path, capsys):
+  for k in range(10):
+    tiny_videos.make(tmp_path / f'v{k}.mp4', seconds=.2)
+  manifest = tiny_videos.write_manifest(
+      tmp_path / 'm.csv', [(f'v{k}.mp4', 'ab'[k % 2]) for k in range(10)],
+      header=('video_path', 'label'))
+  assert _run(manifest, tmp_path / 'out', split_method='stratified',
+              split_fractions=['train:0.6', 'validation:0.2', 'test:0.2']) == 0
+  info = json.loads((tmp_path / 'out' / 'dataset_info.json').read_text())
+  assert {s: e['per_label'] for s, e in info['splits'].items()} == {
+      'train': {'a': 3, 'b': 3}, 'validation': {'a': 1, 'b': 1},
+      'test': {'a': 1, 'b': 1}}
+  assert _run(manifest, tmp_path / 'out',
+              split_fractions=['train:0.6', 'validation:0.2', 'test:0.2']) == 1
+  assert 'split_method: stratified -> hash' in capsys.readouterr().err
+
+
+def test_statistics_and_stages(tmp_path, capsys):
+  tiny_videos.make(tmp_path / 'a.mp4', seconds=1)
+  tiny_videos.make(tmp_path / 'b.mp4', seconds=3, sound=False, width=48, height=64)
+  manifest = tiny_videos.write_manifest(
+      tmp_path / 'm.csv', [('a.mp4', 'x', 'train'), ('b.mp4', 'x', 'train')])
+  assert _run(manifest, tmp_path / 'out', flow='dis_fast') == 0
+  err = capsys.readouterr().err
+  line = next(l for l in err.splitlines() if 'of CPU time' in l)
+  for stage in ('decode', 'sound', 'scale', 'encode', 'flow', 'record', 'write'):
+    assert re.search(rf'{stage} \d+%', line)
+  split = json.loads((tmp_path / 'out' / 'dataset_info.json').read_text())[
+      'splits']['train']
+  assert split['seconds_per_video'] == {'min': 1.0, 'median': 2.0, 'mean': 2.0,
+                                        'max': 3.0}
+  assert (split['frames'], split['without_audio'], split['rejected']) == (40, 1, 0)
+  assert split['frame_sizes'] == {'48x36': 1, '36x48': 1}
+  assert split['bytes'] == sum(len(data) for data in _shards(tmp_path / 'out').values())
+
+
+def test_parts_of_a_file_and_windows(tmp_path):
+  tiny_videos.make(tmp_path / 'a.mp4', seconds=5)
+  manifest = tiny_videos.write_manifest(
+      tmp_path / 'm.csv', [('a.mp4', 'x', 'train', 0, 2), ('a.mp4', 'y', 'train', 2, 4),
+                           ('a.mp4', 'y', 'train', 7, 9)],
+      header=('video_path', 'label', 'split', 'start_s', 'end_s'))
+  assert _run(manifest, tmp_path / 'out', frames='segments', num_segments=2,
+              segment_frames=5) == 0
+  info = json.loads((tmp_path / 'out' / 'dataset_info.json').read_text())
+  assert info['splits']['train']['num_videos'] == 2
+  assert info['options']['frames'] == 'segments'
+  assert [(r['video_path'], r['reason']) for r in _rejected(tmp_path / 'out')] == [
+      ('a.mp4#7.000-9.000', 'no_frames')]
+
+
+def test_options_of_windows_need_windows(tmp_path, capsys):
+  manifest = tiny_videos.write_manifest(tmp_path / 'm.csv', [('a.mp4', 'x', 'train')])
+  with flagsaver.flagsaver():
+    flags.FLAGS['num_segments'].present = 1
+    assert _run(manifest, tmp_path / 'out') == 1
+  assert '--num_segments is for windows of long videos' in capsys.readouterr().err
+
+
 def test_all_rejected(tmp_path, capsys):
   (tmp_path / 'a.mp4').write_text('no film')
   manifest = tiny_videos.write_manifest(tmp_path / 'm.csv', [('a.mp4', 'x', 'train')])
@@ -161,7 +221,7 @@ def test_a_fault_of_the_machine_is_one_line(tmp_path, capsys, monkeypatch):
     raise OSError(28, 'No space left on device')
 
   manifest = tiny_videos.make_set(tmp_path, num_videos=1, seconds=.5)
-  monkeypatch.setattr(transforms, 'make_shard', full)
+  monkeypatch.setattr(shards_lib, 'make_shard', full)
   assert _run(manifest, tmp_path / 'out') == 1
   captured = capsys.readouterr()
   assert 'Traceback' not in captured.err + captured.out

@@ -65,6 +65,33 @@ def test_tensorflow_reads_all_of_it():
   np.testing.assert_array_equal(waveform[0], clip.waveform)
 
 
+def test_flow_windows_and_log_mels():
+  import tensorflow as tf
+  clip = _clip(flows=[b'f1', b'f2', b'f2'], windows=((0, 1), (1, 2)))
+  record = sequence_example.from_clip(
+      clip, media_id='v#1.000-1.300', data_path='v', labels=['a'], label_indices=[0],
+      frame_rate=10, sample_rate=8000, waveform='float',
+      flow_algorithm='dis_fast OpenCV 4', log_mels=('listen_to_look', 'adamml'))
+  message = tf.train.SequenceExample.FromString(record)
+  assert message.SerializeToString(deterministic=True) == record
+  context, lists = message.context.feature, message.feature_lists.feature_list
+  assert [f.bytes_list.value[0] for f in lists[schema.FLOW_ENCODED].feature] == [
+      b'f1', b'f2', b'f2']
+  assert [f.int64_list.value[0] for f in lists[schema.FLOW_TIMESTAMP].feature] == [
+      1_000_000, 1_100_000, 1_200_000]
+  assert context[schema.FLOW_SATURATION].float_list.value == [20.0]
+  assert context[schema.SEGMENT_START].int64_list.value == [0, 1]
+  assert context[schema.SEGMENT_END].int64_list.value == [1, 2]
+  assert context[schema.SEGMENT_START_TIME].int64_list.value == [1_000_000, 1_100_000]
+  assert context[schema.SEGMENT_END_TIME].int64_list.value == [1_100_000, 1_200_000]
+  assert context[schema.DATA_PATH].bytes_list.value == [b'v']
+  for name, count in (('listen_to_look', 101 * 40), ('adamml', 256 * 256)):
+    [patch] = lists[schema.LOG_MEL_KEYS[name]].feature  # .3 s of sound
+    assert len(patch.float_list.value) == count
+  assert set(context) <= set(schema.CONTEXT_KINDS)
+  assert set(lists) <= set(schema.LIST_KINDS)
+
+
 @pytest.mark.parametrize('samples', [0, 1, 31, 32, 5000, 600000])
 def test_floats_as_bytes_equal_floats_one_by_one(samples):
   values = np.random.default_rng(1).normal(size=samples).astype(np.float32)

@@ -20,7 +20,8 @@ def _resample(times, rate, **options):
   out = []
   for k, t in enumerate(times):
     out += list(grid.push(_frame(k), t))
-  return [(t, f.k) for t, f in out + list(grid.finish())]
+  out += grid.finish()
+  return [(grid.time_of(n), f.k) for n, f in out]
 
 
 @pytest.mark.parametrize('seed', range(5))

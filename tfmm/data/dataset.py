@@ -1,33 +1,34 @@
 """Shards to batches, as a pure function of (seed, epoch).
 
-Position in the data is the global step and nothing else: an epoch permutes shards,
-interleaves and shuffles serialized records by (seed, epoch) alone, and a resume skips
-on the serialized strings, before anything is parsed or decoded. What chance decides
-for a video (segments, crop, flip) hangs on (seed, epoch, media_id), so it does not
-depend on batch size, workers or threads.
+`order` says which videos come when. What chance decides for a video (segments, crop,
+flip) hangs on (seed, epoch, media_id), so it does not depend on batch size, workers or
+threads.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import tensorflow as tf
 
+from tfmm import schema
 from tfmm.data import augment as augment_lib
+from tfmm.data import order
 from tfmm.data import reader
+from tfmm.data import requirements
 from tfmm.data import segments
 # The views and the info are part of this module's surface.
+from tfmm.data.flow_views import FlowFrames, FlowPreview
 from tfmm.data.info import DatasetInfo, load_info, reading
-from tfmm.data.views import LogSpectrogram, RgbFrames, RgbPreview, Video
+from tfmm.data.views import (
+    LogSpectrogram, RgbFrames, RgbPreview, StoredLogMel, Video)
 
 Augmentation = augment_lib.Augmentation
 
-__all__ = ['Augmentation', 'DatasetInfo', 'DatasetSpec', 'LogSpectrogram', 'RgbFrames',
-           'RgbPreview', 'load_info', 'make_dataset',
-           'reading']
+__all__ = ['Augmentation', 'DatasetInfo', 'DatasetSpec', 'FlowFrames', 'FlowPreview',
+           'LogSpectrogram', 'RgbFrames', 'RgbPreview', 'StoredLogMel', 'load_info',
+           'make_dataset', 'reading']
 
-# Shards read side by side in training. Part of the order of the data: a fixed number,
-# never the machine's.
-_CYCLE = 8
 _NO_NAMES = ('present', 'label', 'media_id', 'segment_times')
 
 
@@ -91,6 +92,11 @@ class DatasetSpec:
     if max(view.frames) >= before[source].num_frames:
       raise ValueError(f'view {view.name!r} wants frame {max(view.frames)} of '
                        f'{source!r}, which has {before[source].num_frames}')
+    has, wants = (v.spec().shape[-1] for v in (before[source], view))
+    if has != wants:
+      raise ValueError(f'view {view.name!r} has {wants} channels and its source '
+                       f'{source!r} {has}; a FlowPreview needs the fields of its '
+                       'source, and an RgbPreview a source with colours')
 
   @property
   def window(self):
@@ -149,18 +155,18 @@ def make_dataset(spec, data_dir, split, *, batch_size, training, seed=0, start_s
       the records do not hold.
   """
   info = load_info(data_dir)
-  _check_record(spec, info)
+  requirements.check(spec, info)
   if training:
     steps = info.steps_per_epoch(split, batch_size)
-    videos = _training_order(
+    videos = order.training(
         info, split, batch_size, steps, seed, start_step, spec.shuffle_buffer)
   else:
     if drop_remainder:
       info.steps_per_epoch(split, batch_size)
-    videos = _stored_order(info, split)
+    videos = order.stored(info, split)
   per_step = batch_size
   if input_context is not None:
-    videos, per_step = _slice(videos, batch_size, input_context)
+    videos, per_step = order.part(videos, batch_size, input_context)
   videos = videos.map(
       _VideoReader(spec, info, training, seed),
       num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -177,24 +183,31 @@ class _VideoReader:
 
   def __init__(self, spec, info, training, seed):
     self.spec, self.info, self.training, self.seed = spec, info, training, seed
-    self.reads = {item for view in spec.views for item in view.reads}
+    reads = {item for view in spec.views for item in view.reads}
+    options = info.options
+    self.foreign = bool(options.get('foreign'))
+    self.windows = options.get('frames') == 'segments'
+    self.parse = functools.partial(
+        reader.parse, labels=info.labels, multi_label=info.multi_label,
+        sample_rate=options['sample_rate'] if 'waveform' in reads else None,
+        pictures='jpegs' in reads, flow='flow' in reads,
+        log_mels=[n for n, key in schema.LOG_MEL_KEYS.items() if key in reads],
+        windows=self.windows, foreign=self.foreign,
+        frame_rate=options.get('frame_rate'))
 
   def __call__(self, epoch, serialized):
-    spec, info = self.spec, self.info
-    record = reader.parse(
-        serialized, num_classes=info.num_classes, multi_label=info.multi_label,
-        sample_rate=info.options['sample_rate'] if 'waveform' in self.reads else None,
-        pictures='jpegs' in self.reads)
+    spec, record = self.spec, self.parse(serialized)
     count, seed, draw = spec.eval_segments, None, None
     if self.training:
-      number = tf.strings.to_hash_bucket_fast(record.media_id, 2**31 - 1)
-      chance = augment_lib.fold(_base(self.seed), epoch, number)
+      chance = augment_lib.fold(
+          order.run_seed(self.seed), epoch, self._number(record, serialized))
       count, seed = spec.num_segments, augment_lib.fold(chance, 0)
       draw = spec.augment.draw(augment_lib.fold(chance, 1))
-    starts = segments.window_starts(
-        tf.size(record.times), spec.window, count, seed=seed)
-    times = segments.segment_times(record.times, starts, spec.window)
-    video = Video(record, starts, times, spec.window, draw, spec.augment)
+    starts = self._starts(record, count, seed)
+    runs = record.runs.find(starts)
+    times = segments.segment_times(record.times, starts, spec.window, record.runs)
+    video = Video(record, starts, runs, tf.gather(record.runs.end, runs), times,
+                  spec.window, draw, spec.augment)
     built, present = {}, {}
     for view in spec.views:
       value, there = view.build(video, built)
@@ -209,90 +222,20 @@ class _VideoReader:
         'segment_times': tf.cast(times, tf.float32),
     }
 
+  def _number(self, record, serialized):
+    """What makes a video's chance its own: a hash of its name, or of its content."""
+    name = record.media_id
+    if self.foreign:
+      name = tf.cond(
+          tf.strings.length(name) > 0, lambda: name, lambda: serialized[0])
+    return tf.strings.to_hash_bucket_fast(name, 2**31 - 1)
 
-def _base(seed):
-  return tf.constant([seed, 0], tf.int64)
-
-
-def _shard_tables(info, split):
-  """(paths [K], ragged clips per video [K, videos], whether any video has several)."""
-  shards = [s for s in info.split(split)['shards'] if s['num_videos']]
-  paths = [tf.io.gfile.join(info.data_dir, shard['file']) for shard in shards]
-  sizes = [shard['clips_per_video'] for shard in shards]
-  several = any(size != 1 for row in sizes for size in row)
-  return tf.constant(paths), tf.ragged.constant(sizes, tf.int64), several
-
-
-def _shard(path, sizes, several):
-  """One shard's videos: string [clips] each."""
-  records = tf.data.TFRecordDataset(path).batch(1)
-  return records.rebatch(sizes) if several else records
-
-
-def _counted(videos, info, split):
-  """Fails when shards hold another number of videos than dataset_info.json says."""
-  return videos.apply(
-      tf.data.experimental.assert_cardinality(info.num_videos(split)))
-
-
-def _stored_order(info, split):
-  paths, sizes, several = _shard_tables(info, split)
-  shards = tf.data.Dataset.range(paths.shape[0])
-  videos = shards.flat_map(lambda i: _shard(paths[i], sizes[i], several))
-  videos = _counted(videos, info, split)
-  return videos.map(lambda clips: (tf.zeros([], tf.int64), clips))
-
-
-def _training_order(info, split, batch_size, steps, seed, start_step, buffer):
-  """Endless (epoch, clips of one video) from global step `start_step` on."""
-  paths, sizes, several = _shard_tables(info, split)
-  first, within = divmod(start_step, steps)
-
-  def epoch_videos(epoch):
-    # Dataset.shuffle mixes the enclosing graph's seed into its own. Fixing it on this
-    # function's graph keeps the order free of a tf.random.set_seed elsewhere.
-    tf.random.set_seed(1)
-    chance = augment_lib.fold(_base(seed), epoch)
-    order = tf.random.experimental.stateless_shuffle(
-        tf.range(paths.shape[0]), augment_lib.fold(chance, 0), alg='philox')
-    videos = tf.data.Dataset.from_tensor_slices(order).interleave(
-        lambda i: _shard(paths[i], sizes[i], several),
-        cycle_length=min(_CYCLE, paths.shape[0]), block_length=1,
-        num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    videos = _counted(videos, info, split)
-    videos = videos.shuffle(
-        min(buffer, info.num_videos(split)), seed=augment_lib.fold(chance, 1)[0],
-        reshuffle_each_iteration=False)
-    skipped = tf.where(tf.equal(epoch, first), within, 0) * batch_size
-    videos = videos.take(steps * batch_size).skip(tf.cast(skipped, tf.int64))
-    return videos.map(lambda clips: (epoch, clips))
-
-  return tf.data.Dataset.range(first, tf.int64.max).flat_map(epoch_videos)
-
-
-def _slice(videos, batch_size, context):
-  """This input pipeline's part of every global batch, and its batch per replica."""
-  pipelines, replicas = context.num_input_pipelines, context.num_replicas_in_sync
-  if batch_size % replicas:
-    raise ValueError(f'batch_size={batch_size} cannot be split over {replicas} '
-                     f'replicas; take a multiple of {replicas}')
-  if pipelines > 1:
-    mine = batch_size // pipelines
-    begin = context.input_pipeline_id * mine
-    videos = videos.enumerate().filter(
-        lambda i, _: (i % batch_size >= begin) & (i % batch_size < begin + mine)
-    ).map(lambda _, video: video)
-  return videos, batch_size // replicas
-
-
-def _check_record(spec, info):
-  """Whether the records hold what the views ask for."""
-  frames = info.options.get('frames', 'dense')
-  if frames != 'dense':
-    raise ValueError(f'{info.data_dir} was prepared with frames={frames!r}, and '
-                     "segments are placed on dense frames; prepare with --frames=dense")
-  for view in spec.views:
-    if 'waveform' in view.reads and not info.options.get('sample_rate'):
-      raise ValueError(f'{info.data_dir} was prepared without sound, which view '
-                       f'{view.name!r} reads; prepare with '
-                       f'--sample_rate={view.sample_rate}')
+  def _starts(self, record, count, seed):
+    """First frame of each segment: int32 [S]."""
+    window, options = self.spec.window, self.info.options
+    if not self.windows:
+      return segments.window_starts(tf.size(record.times), window, count, seed=seed)
+    margin = segments.margin_frames(
+        options['segment_margin_seconds'], options['frame_rate'])
+    return segments.starts_in_windows(
+        record.windows, window, count, runs=record.runs, margin=margin, seed=seed)

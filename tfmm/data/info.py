@@ -150,6 +150,9 @@ def reading(info):
     damaged = next(_damaged_shards(info), None)
     if damaged is None:
       raise
+    if info.options.get('foreign'):
+      raise OSError(f'{damaged}; mend the shard that it came from and run adopt_shards '
+                    'again into another directory') from error
     raise OSError(
         f'{damaged}; delete that file, if it is there, and give the prepare_videos '
         f'command of {info.data_dir} again: it makes that shard alone') from error

@@ -142,6 +142,18 @@ def _polyphase_bank(up, down):
   return bank, -first
 
 
+def _ratio(source_rate, target_rate):
+  """(up, down), whole numbers without a common factor."""
+  common = math.gcd(int(source_rate), int(target_rate))
+  return int(target_rate) // common, int(source_rate) // common
+
+
+def resampled_length(length, source_rate, target_rate):
+  """Samples that `resample` makes of `length`, an int or int32 tensor."""
+  up, down = _ratio(source_rate, target_rate)
+  return (length * up + down - 1) // down
+
+
 def resample(waveform, source_rate, target_rate):
   """Resamples by a polyphase filter: one strided convolution.
 
@@ -161,13 +173,12 @@ def resample(waveform, source_rate, target_rate):
   for name, rate in (('source_rate', source_rate), ('target_rate', target_rate)):
     if rate <= 0 or int(rate) != rate:
       raise ValueError(f'{name}={rate} Hz: give a positive whole number')
-  common = math.gcd(int(source_rate), int(target_rate))
-  up, down = int(target_rate) // common, int(source_rate) // common
+  up, down = _ratio(source_rate, target_rate)
   if up == down:
     return tf.convert_to_tensor(waveform)
   bank, left = _polyphase_bank(up, down)
   batch, length = tf.unstack(tf.shape(waveform))
-  out = (length * up + down - 1) // down
+  out = resampled_length(length, source_rate, target_rate)
   need = ((out + up - 1) // up - 1) * down + bank.shape[0]
   right = tf.maximum(0, need - left - length)
   padded = tf.pad(waveform, [[0, 0], [left, right]])[:, :need]

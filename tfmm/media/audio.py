@@ -80,8 +80,14 @@ class Placer:
       self._position += len(samples)
       self.reached = max(self.reached, self._position)
 
-  def take(self, first: int, last: int) -> tuple[np.ndarray, int, int]:
-    """Samples `[first, last)`; what lies before `last` is forgotten.
+  def take(self, first: int, last: int,
+           keep_from: int | None = None) -> tuple[np.ndarray, int, int]:
+    """Samples `[first, last)`.
+
+    Args:
+      first: Index of the first sample.
+      last: One after the last sample.
+      keep_from: What lies before it is forgotten; None: `last`.
 
     Returns:
       float32 [last - first], zeros where there was no sound; and the span of indices
@@ -94,8 +100,8 @@ class Placer:
       if low < high:
         out[low - first:high - first] = samples[low - position:high - position]
         start, end = min(start, low), max(end, high)
-    self._taken = last
-    self._chunks = [c for c in self._chunks if c[0] + len(c[1]) > last]
+    self._taken = last if keep_from is None else keep_from
+    self._chunks = [c for c in self._chunks if c[0] + len(c[1]) > self._taken]
     out /= _FULL_SCALE
     return (out, start, end) if start < end else (out, first, first)
 

@@ -6,6 +6,7 @@ packet; a cover picture is not a video; `stream.frames` and durations are hints 
 """
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 
@@ -23,7 +24,8 @@ _STILL_FORMATS = ('image2', 'tty', 'ansi')
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 _DEFAULT_TRACK = 0x1  # AV_DISPOSITION_DEFAULT
 _RESTART_S = 1.0  # a picture earlier than the last one by more begins a new time line
-_SEEK_AHEAD_S = 10.0  # seeking pays only beyond about two groups of pictures
+SEEK_AHEAD_S = 10.0  # seeking pays only beyond about two groups of pictures
+MAX_LAST_FRAME_S = 60.0  # the last picture stands for no longer
 
 # Nothing but local files: a playlist must not open network addresses.
 _OPTIONS = {'protocol_whitelist': 'file'}
@@ -143,15 +145,50 @@ class MediaReader:
           'geometry', f'{width}x{height} pixels; at most {_MAX_SIDE} a side')
     return stream
 
-  def seek(self, time_s: float):
-    """Goes to a key frame at or before `time_s`, if that is far enough ahead."""
-    if time_s > _SEEK_AHEAD_S:
-      target = int((time_s - 1.0 + self._start_s) * av.time_base)
-      try:
-        self._container.seek(target, backward=True)
-        self._seeked = True
-      except (av.error.FFmpegError, OSError):
-        pass  # not seekable: reading on from the start gives the same frames
+  def seek(self, time_s: float) -> bool:
+    """Goes to a key frame at or before `time_s`, if that is far from the start.
+
+    Returns:
+      Whether it went there: a container may know no places to go to.
+    """
+    if time_s <= SEEK_AHEAD_S:
+      return False
+    target = int((time_s - 1.0 + self._start_s) * av.time_base)
+    try:
+      self._container.seek(target, backward=True)
+    except (av.error.FFmpegError, OSError):
+      return False  # reading on gives the same frames
+    self._seeked = True
+    return True
+
+  def picture_span(self) -> tuple[float, float] | None:
+    """Reads the file to its end without decoding it.
+
+    Returns:
+      When the first picture begins and when the last one ends, in seconds after the
+      container's start. None where packets do not tell: without time stamps, or with
+      streams joined that each count from zero.
+    """
+    first_s, last_s, step_s, dts_s = math.inf, -math.inf, 0.0, -math.inf
+    for packet in self._packets([self.picture]):
+      if not packet.size or packet.is_discard:
+        continue
+      if packet.pts is None:
+        return None
+      time_s = float(packet.pts * packet.time_base) - self._start_s
+      if packet.dts is not None:
+        if packet.dts * packet.time_base < dts_s - _RESTART_S:
+          return None
+        dts_s = float(packet.dts * packet.time_base)
+      first_s = min(first_s, time_s)
+      if time_s > last_s:
+        step_s = (float(packet.duration * packet.time_base) if packet.duration
+                  else time_s - last_s)
+        last_s = time_s
+    if last_s < first_s:
+      return None
+    step_s = step_s if step_s < math.inf else 0.0
+    return first_s, last_s + min(step_s, MAX_LAST_FRAME_S)
 
   def decode(self) -> Iterator[tuple[object, float | None]]:
     """Decodes all that is left, in the order of the file.

@@ -9,6 +9,7 @@ Pixels are taken as square: a sample aspect ratio is ignored, as the papers' dat
 pipelines do. A picture longer than `MAX_ASPECT` to one is squeezed to that.
 """
 
+import math
 from collections.abc import Iterator
 
 import av
@@ -22,19 +23,21 @@ from tfmm.media import container
 MAX_ASPECT = 4.0  # long side over short side
 # Containers round times to 1 ms; a frame that is late by less still counts.
 _TOLERANCE_S = 0.001
-_MAX_LAST_FRAME_S = 60.0
 
 
 class FixedRate:
   """Turns frames with time stamps into frames at `start + n / rate`, as a stream."""
 
   def __init__(self, rate: float, *, start_s: float | None = None,
-               end_s: float | None = None, max_seconds: float | None = None):
+               from_s: float | None = None, end_s: float | None = None,
+               max_seconds: float | None = None):
     """Sets the grid of times.
 
     Args:
       rate: Frames per second that come out.
-      start_s: Time of frame 0 in seconds; None: the first picture's time.
+      start_s: Time of frame 0 in seconds, also if no picture is there yet; None: the
+        first picture's time, but not before `from_s`.
+      from_s: Earliest time of frame 0 in seconds; None: no limit.
       end_s: No frame at or after this time in seconds; None: to the end.
       max_seconds: A longer picture is an error, so that a wrong time stamp cannot
         fill a disk; None: no limit.
@@ -42,7 +45,9 @@ class FixedRate:
     self.rate = rate
     self.start_s = start_s
     self.done = False
-    self._least = int(start_s is None)  # a picture, however short, is a frame
+    # A picture, however short, is a frame.
+    self._least = int(start_s is None and from_s is None)
+    self._from_s = -math.inf if from_s is None else from_s
     self._end_s = end_s
     self._max_seconds = max_seconds
     self._next = 0
@@ -54,8 +59,35 @@ class FixedRate:
     """Time of frame n in seconds."""
     return self.start_s + n / self.rate
 
-  def push(self, frame, time_s: float | None) -> Iterator[tuple[float, object]]:
-    """Takes the next picture; yields `(time_s, frame)` for all that it settles.
+  def jump(self, n: int):
+    """Frames before n are not wanted, and the next picture comes after a gap."""
+    self._next = max(self._next, n)
+    self._held = None
+
+  def count(self, first_s: float, end_s: float) -> int:
+    """Frames of a picture from `first_s` to `end_s` seconds.
+
+    Raises:
+      MediaError: `too_long`, or `no_frames` if the picture ends before `from_s`.
+    """
+    start_s = max(first_s, self._from_s)
+    self._check_length(end_s - start_s)
+    if end_s <= start_s:
+      raise MediaError('no_frames', f'the picture ends at {end_s:.3f} s, and the part '
+                       f'that is wanted begins at {start_s:.3f} s')
+    total = max(1, round((end_s - start_s) * self.rate))
+    if self._end_s is not None:
+      limit = (self._end_s - _TOLERANCE_S - start_s) * self.rate
+      total = max(1, min(total, math.ceil(limit)))
+    return total
+
+  def _check_length(self, seconds):
+    if self._max_seconds and seconds > self._max_seconds:
+      raise MediaError('too_long', f'a picture at {seconds:.0f} s; at most '
+                       f'{self._max_seconds:.0f} s (--max_video_seconds)')
+
+  def push(self, frame, time_s: float | None) -> Iterator[tuple[int, object]]:
+    """Takes the next picture; yields `(n, frame)` for all that it settles.
 
     A picture that comes out of order is dropped; of several with one time the last
     counts. A yielded frame is the same object as long as it repeats.
@@ -66,11 +98,8 @@ class FixedRate:
     if time_s is None:
       time_s = self._held_s + (self._step_s or 1 / self.rate) if self._held else 0.0
     if self.start_s is None:
-      self.start_s = time_s
-    if self._max_seconds and time_s - self.start_s > self._max_seconds:
-      raise MediaError(
-          'too_long', f'a picture at {time_s - self.start_s:.0f} s; at most '
-          f'{self._max_seconds:.0f} s (--max_video_seconds)')
+      self.start_s = max(time_s, self._from_s)
+    self._check_length(time_s - self.start_s)
     if self._held is not None:
       if time_s < self._held_s:
         return
@@ -78,14 +107,14 @@ class FixedRate:
       self._step_s = time_s - self._held_s or self._step_s
     self._held, self._held_s = frame, time_s
 
-  def finish(self) -> Iterator[tuple[float, object]]:
+  def finish(self) -> Iterator[tuple[int, object]]:
     """Yields the frames that the last picture covers."""
     if self._held is None or self.done:
       return
     last_s = self._step_s or 1 / self.rate
     if self._held.duration and self._held.time_base:
       last_s = float(self._held.duration * self._held.time_base)
-    end = self._held_s + min(last_s, _MAX_LAST_FRAME_S)
+    end = self._held_s + min(last_s, container.MAX_LAST_FRAME_S)
     total = max(self._least, round((end - self.start_s) * self.rate))
     yield from self._emit_before(self.time_of(total) - 0.5 / self.rate)
 
@@ -93,9 +122,9 @@ class FixedRate:
     if self._end_s is not None:
       limit_s = min(limit_s, self._end_s - _TOLERANCE_S)
     while self.time_of(self._next) < limit_s:
-      time_s = self.time_of(self._next)
+      n = self._next
       self._next += 1
-      yield time_s, self._held
+      yield n, self._held
     if self._end_s is not None:
       self.done = self.time_of(self._next) >= self._end_s - _TOLERANCE_S
 
@@ -193,15 +222,17 @@ def iterate_frames(
   with container.MediaReader(path, sound=False, threads=threads) as reader:
     if start_s is not None:
       reader.seek(start_s)
-    for time_s, frame in _resample(reader, grid):
+    for n, frame in resample(reader, grid):
       if frame is not last:
         last, rgb = frame, scaler.rgb(frame)
-      yield time_s, rgb
+      yield grid.time_of(n), rgb
   if last is None:
     raise MediaError('no_frames', f'no picture between {start_s} s and {end_s} s')
 
 
-def _resample(reader, grid):
+def resample(reader: container.MediaReader,
+             grid: FixedRate) -> Iterator[tuple[int, object]]:
+  """Yields `(n, frame)` of a whole picture track."""
   for frame, time_s in reader.decode():
     yield from grid.push(frame, time_s)
     if grid.done:
