@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from tfmm.media import MediaError
 
@@ -34,7 +35,8 @@ class Child:
     self._log = None
     self._buffer = bytearray()
 
-  def run(self, request: dict) -> Iterator[tuple[bytes, dict]]:
+  def run(self, request: dict, alive: Callable[[], Any] = lambda: None
+          ) -> Iterator[tuple[bytes, dict]]:
     """Sends one request; yields `(record, summary)` for each clip.
 
     Raises:
@@ -54,6 +56,7 @@ class Child:
       while True:
         answer, payload = self._receive(self._timeout)
         kind = answer.pop('kind')
+        alive()
         if kind == 'alive':
           continue
         if kind == 'clip':

@@ -28,6 +28,7 @@ from beam_pipelines import progress
 from beam_pipelines import shards as shards_lib
 from beam_pipelines import storage
 from beam_pipelines import transforms
+from beam_pipelines import watchdog
 from tfmm import directory_lock
 from tfmm import schema
 
@@ -149,12 +150,13 @@ def make_job(rows: list[manifest.Row]) -> job_lib.Job:
       for split in schema.SPLITS
   }
   return job_lib.Job(
-      manifest_path=_MANIFEST.value,
-      output_dir=_OUTPUT_DIR.value,
+      # Workers of other engines start in other folders.
+      manifest_path=storage.absolute(_MANIFEST.value),
+      output_dir=storage.absolute(_OUTPUT_DIR.value),
       config=config,
       labels=tuple(manifest.class_names(rows)),
       num_shards=num_shards,
-      video_root=_VIDEO_ROOT.value,
+      video_root=_VIDEO_ROOT.value and storage.absolute(_VIDEO_ROOT.value),
       label_separator=_LABEL_SEPARATOR.value,
       split_fractions=fractions,
       split_seed=_SPLIT_SEED.value,
@@ -180,6 +182,7 @@ def run(arguments: list[str]) -> int:
   # one can only be read with the engine's options.
   rows = None if storage.is_remote(_MANIFEST.value) else _read_manifest()
   pipeline, dry_run = runner.make_pipeline('prepare_videos', arguments)
+  watchdog.check_endpoints(pipeline.options)
   rows = _read_manifest() if rows is None else rows
   job = make_job(rows)
   rows = job.with_splits(rows)
@@ -220,15 +223,16 @@ def _run_pipeline(pipeline: beam.Pipeline, job: job_lib.Job,
   videos = collections.Counter(job.shard_name(job.key_of(row)) for row in rows)
   runner.say(f'{len(rows)} videos, {len(job.labels)} classes, '
              f'{len(job.shard_keys())} shards -> {job.output_dir}')
-  begin = time.monotonic()
-  with (progress.Progress(job.output_dir, videos, stream=sys.stderr),
+  begin, stderr = time.monotonic(), sys.stderr
+  with (progress.Progress(job.output_dir, videos, stream=stderr),
         runner.without_prints()):
     _ = pipeline | 'Prepare' >> transforms.PrepareShards(job)
     result = pipeline.run()
     if dry_run:
       transforms_built = len(result.job.proto_pipeline.components.transforms)
     else:
-      result.wait_until_finish()
+      watchdog.wait(result, progress.signs_of_life(job.output_dir),
+                    job.timeout_seconds, stderr)
   if dry_run:
     runner.say(f'dry run: the job is valid and has {transforms_built} transforms; '
                'nothing was run.')

@@ -1,10 +1,12 @@
 """Progress of a running job, from the files that workers leave; any local engine."""
 
+import contextlib
+import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 from beam_pipelines import storage
 from tfmm import schema
@@ -32,6 +34,23 @@ def line(done: int, total: int, done_now: int, elapsed: float) -> str:
   rate = done_now / elapsed if elapsed > 0 else 0.0
   left = duration((total - done) / rate) if rate else '?'
   return f'{done}/{total} videos, {rate:.2f} videos/s, {left} left'
+
+
+def signs_of_life(output_dir: str) -> Callable[[], Any]:
+  """A function whose value changes while workers do something; see `watchdog.wait`.
+
+  Workers touch a file whenever a decoding process says that it is alive.
+  """
+  def look():
+    if storage.is_remote(output_dir):
+      return None
+    folder = storage.join(output_dir, storage.TEMPORARY)
+    signs = []
+    for name in storage.list_names(folder):
+      with contextlib.suppress(OSError):
+        signs.append((name, os.stat(storage.join(folder, name)).st_mtime_ns))
+    return signs, len(storage.list_names(output_dir))
+  return look
 
 
 class Progress:

@@ -13,7 +13,9 @@ from collections.abc import Callable
 
 # Beam's optional Google clients complain at import; nothing here needs them.
 warnings.filterwarnings('ignore', category=FutureWarning, module=r'google\..*')
-logging.getLogger().addFilter(lambda record: 'crcmod' not in str(record.msg))
+# A job service's messages, which hold tracebacks, also arrive as an exception.
+logging.getLogger().addFilter(lambda record: 'crcmod' not in str(record.msg)
+                              and record.module != 'portable_runner')
 
 # pylint: disable=wrong-import-position
 from absl import flags
@@ -22,6 +24,8 @@ import apache_beam as beam
 from apache_beam.options import pipeline_options
 
 _LOCAL_DEFAULTS = ('--direct_running_mode=multi_threading', '--direct_num_workers=2')
+# All code is in modules, and each thread of a worker has a decoding process of its own.
+_DATAFLOW_DEFAULTS = ('--no_save_main_session', '--number_of_worker_harness_threads=1')
 
 # They log with a traceback what also arrives as an exception, which we tell.
 _TALKERS = ('apache_beam.runners.worker', 'apache_beam.runners.portability',
@@ -68,10 +72,16 @@ def beam_arguments(command: str, arguments: list[str]) -> list[str]:
   added = []
   if not runner:
     added.append('--runner=FnApiRunner')
-  if runner in ('', 'FnApiRunner'):
-    text = ' '.join(arguments)
-    added += [option for option in _LOCAL_DEFAULTS if option.split('=')[0] not in text]
+  defaults = {'': _LOCAL_DEFAULTS, 'FnApiRunner': _LOCAL_DEFAULTS,
+              'DataflowRunner': _DATAFLOW_DEFAULTS}.get(runner, ())
+  text = ' '.join(arguments)
+  added += [option for option in defaults if _stem(option) not in text]
   return [*arguments, *added]
+
+
+def _stem(option):
+  """The name of an option, without the `no_` of a switch."""
+  return option.split('=')[0].removeprefix('--').removeprefix('no_')
 
 
 def make_pipeline(command: str, arguments: list[str]) -> tuple[beam.Pipeline, bool]:

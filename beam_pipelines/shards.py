@@ -84,7 +84,7 @@ def make_shard(job: job_lib.Job, key: job_lib.ShardKey, rows: Sequence[manifest.
     key: Which shard.
     rows: Its rows in stored order.
     child: The decoding process.
-    report: Called with the number of videos done after each one.
+    report: Called with the number of videos done, at every sign of life.
     meter: Counts what was done, by the names of `metric_names`.
 
   Returns:
@@ -111,7 +111,7 @@ def make_shard(job: job_lib.Job, key: job_lib.ShardKey, rows: Sequence[manifest.
       writer.mark()
       summaries = []
       try:
-        for record, summary in child.run(request):
+        for record, summary in child.run(request, lambda: report(done - 1)):
           with _timed(meter, 'write'):
             writer.write(record)
           summaries.append(summary)

@@ -23,6 +23,11 @@ def _beam():
   return filesystems.FileSystems
 
 
+def absolute(path: str) -> str:
+  """A path that means the same in every folder."""
+  return path if is_remote(path) else os.path.abspath(path)
+
+
 def read_bytes(path: str) -> bytes:
   """The whole file; `FileNotFoundError` or another `OSError` if it cannot be read."""
   if is_remote(path):

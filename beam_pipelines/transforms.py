@@ -41,6 +41,7 @@ class ProcessShard(beam.DoFn):
         and sidecar.get('fingerprint') == shards_lib.fingerprint(job, key, rows)
         and not (job.retry_rejected and sidecar['rejected'])):
       self._counters['shards_skipped'].inc()
+      report_progress(job.output_dir, name, len(rows))
     else:
       meter = collections.Counter(shards_written=1)
       shards_lib.make_shard(
@@ -49,6 +50,11 @@ class ProcessShard(beam.DoFn):
       for metric, amount in meter.items():
         self._counters[metric].inc(amount)
     yield name
+
+
+def _read_rows(job: job_lib.Job):
+  report_progress(job.output_dir, 'rows', 0)  # says that a worker has begun
+  yield from job_lib.keyed_rows(job)
 
 
 def report_progress(output_dir: str, shard: str, done: int):
@@ -71,7 +77,7 @@ class PrepareShards(beam.PTransform):
     return (
         pbegin
         | 'Job' >> beam.Create([self._job])
-        | 'ReadRows' >> beam.FlatMap(job_lib.keyed_rows).with_output_types(
+        | 'ReadRows' >> beam.FlatMap(_read_rows).with_output_types(
             beam.typehints.Tuple[beam.typehints.Tuple[str, int], Any])
         | 'GroupByShard' >> beam.GroupByKey()
         # Without it a runner would fuse all shards into one piece of work.

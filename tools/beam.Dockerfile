@@ -26,7 +26,7 @@ RUN pip install --no-cache-dir --no-deps .
 # has TV-L1. (PyAV's wheel holds x264 and x265 under the GPL: mind that when you pass
 # the image on.)
 RUN pip install --no-cache-dir --no-deps --force-reinstall \
-      opencv-contrib-python-headless==4.11.0.86
+      --constraint constraints.txt opencv-contrib-python-headless
 
 # Fails here rather than on a hundred machines.
 WORKDIR /

@@ -27,13 +27,13 @@ from beam_pipelines import runner
 from beam_pipelines import transforms
 from tests import tiny_videos
 from tfmm import schema
-from tfmm.media import flow
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SMALL = ('--frame_rate=10', '--short_side=36', '--sample_rate=8000', '--num_shards=2')
 _WATCHDOG_SECONDS = 120.0
 _BUCKETS = ('--temp_location=gs://some-bucket/tmp',
             '--staging_location=gs://some-bucket/staging')
+_OPENCV = 'opencv-contrib-python-headless'
 _IMAGE = 'europe-docker.pkg.dev/some-project/tfmm/beam:0.1'
 
 
@@ -269,15 +269,15 @@ def _imported_by_workers():
 def test_container_has_what_workers_import_and_the_pinned_versions():
   names = {'apache_beam': 'apache-beam[gcp]', 'google.protobuf': 'protobuf',
            'google_crc32c': 'google-crc32c', 'absl': 'absl-py',
-           'cv2': flow.TVL1_WHEEL}
+           'cv2': _OPENCV}
   lines = _dockerfile()
   installed = [word for line in lines if line.startswith('RUN pip install')
                for word in line.split()[3:] if not word.startswith('-')]
   needed = {next((names[n] for n in names if f'{name}.'.startswith(f'{n}.')),
                  name.split('.')[0]) for name in _imported_by_workers()}
-  assert {'av', 'scipy', flow.TVL1_WHEEL} <= needed <= set(installed)
+  assert {'av', 'scipy', _OPENCV} <= needed <= set(installed)
   assert lines[0] == f'FROM apache/beam_python3.11_sdk:{_pins()["apache-beam"]}'
-  for word in set(installed) - {'constraints.txt', '.', flow.TVL1_WHEEL}:
+  for word in set(installed) - {'constraints.txt', '.'}:
     assert word.partition('[')[0] in _pins(), word
   # OpenCV comes last, without its dependencies, and is looked at afterwards.
   opencv = next(k for k, line in enumerate(lines) if 'opencv' in line)

@@ -14,7 +14,13 @@ def test_defaults_are_added_to_beams_options():
   assert runner.beam_arguments('x', given) == [
       *given, '--direct_running_mode=multi_threading']
   assert runner.beam_arguments('x', ['--runner=DataflowRunner']) == [
-      '--runner=DataflowRunner']
+      '--runner=DataflowRunner', '--no_save_main_session',
+      '--number_of_worker_harness_threads=1']
+  given = ['--runner=DataflowRunner', '--save_main_session',
+           '--number_of_worker_harness_threads=2']
+  assert runner.beam_arguments('x', given) == given
+  assert runner.beam_arguments('x', ['--runner=FlinkRunner']) == [
+      '--runner=FlinkRunner']
 
 
 @pytest.mark.parametrize('arguments, says', [

@@ -18,9 +18,10 @@ class FakeChild:
     self.bad = dict(bad)
     self.asked = []
 
-  def run(self, request):
+  def run(self, request, alive=lambda: None):
     name = request['media_id']
     self.asked.append(name)
+    alive()
     yield name.encode(), {'frames': 10, 'seconds': 1.0, 'has_audio': 1, 'height': 36,
                           'width': 48, 'corrupt_frames': 0, 'bad_packets': 0,
                           'truncated': 0, 'stage_seconds': {'decode': 0.5}}

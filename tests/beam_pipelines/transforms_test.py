@@ -33,7 +33,8 @@ def test_finished_shards_are_skipped_until_something_changes(tmp_path):
   assert asked(job, {'v1.mp4': 'timeout'}) == 4
   assert asked(job) == 0
   assert asked(tiny_jobs.job(tmp_path, retry_rejected=True)) == 4
-  assert asked(tiny_jobs.job(tmp_path, retry_rejected=True)) == 0  # nothing rejected any more
+  # Nothing is rejected any more.
+  assert asked(tiny_jobs.job(tmp_path, retry_rejected=True)) == 0
   assert asked(tiny_jobs.job(tmp_path, labels=('A', 'a', 'b'))) == 4
   assert asked(tiny_jobs.job(tmp_path, config=config.PrepareConfig(frame_rate=5))) == 4
   os.remove(tmp_path / 'out' / 'train-00000-of-00001.tfrecord')

@@ -119,12 +119,20 @@ def _create(algorithm, height, width):
   return lambda first, second: method.calc(first, second, None)
 
 
+def _quantized(flow, order):
+  """uint8 [height, width, 3]; `order` says which channel u and v become."""
+  # OpenCV rounds like NumPy, half to even, in a sixth of the time.
+  shifted = flow + np.float32(_SATURATION)
+  np.clip(shifted, 0, 2 * _SATURATION, out=shifted)
+  levels = cv2.convertScaleAbs(shifted, alpha=_LEVELS / (2 * _SATURATION))
+  picture = np.zeros((*flow.shape[:2], 3), np.uint8)
+  cv2.mixChannels([levels], [picture], [0, order[0], 1, order[1]])
+  return picture
+
+
 def quantize(flow: np.ndarray) -> np.ndarray:
   """float32 [height, width, 2] in pixels to uint8 [height, width, 3], blue zero."""
-  picture = np.zeros((*flow.shape[:2], 3), np.uint8)
-  clipped = np.clip(flow, -_SATURATION, _SATURATION)
-  picture[..., :2] = np.rint((clipped + _SATURATION) * (_LEVELS / (2 * _SATURATION)))
-  return picture
+  return _quantized(flow, (0, 1))
 
 
 def dequantize(picture: np.ndarray) -> np.ndarray:
@@ -139,7 +147,7 @@ def dequantize(picture: np.ndarray) -> np.ndarray:
 def encode(flow: np.ndarray, quality: int = 95) -> bytes:
   """float32 [height, width, 2] in pixels to a JPEG (4:4:4)."""
   ok, data = cv2.imencode(
-      '.jpg', np.ascontiguousarray(quantize(flow)[..., ::-1]),  # OpenCV takes BGR
+      '.jpg', _quantized(flow, (2, 1)),  # OpenCV takes BGR
       [cv2.IMWRITE_JPEG_QUALITY, quality,
        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444])
   if not ok:

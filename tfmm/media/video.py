@@ -162,8 +162,8 @@ class Scaler:
     # Scaling in yuv420p and converting then is twice as fast as scaling RGB.
     small = self._reformatter.reformat(
         frame, width=width, height=height, format='yuv420p',
-        interpolation=Interpolation.BILINEAR)
-    rgb = small.to_ndarray(format='rgb24')
+        interpolation=Interpolation.BILINEAR, threads=1)
+    rgb = small.to_ndarray(format='rgb24', threads=1)
     return np.ascontiguousarray(np.rot90(rgb, turns) if turns else rgb)
 
 
