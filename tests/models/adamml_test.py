@@ -97,3 +97,28 @@ def test_backbones_may_compute_in_bfloat16():
   result = model(tiny_models.batch(model), training=True, seed=tiny_models.SEED)
   assert result.logits.dtype == result.gates.dtype == tf.float32
   assert np.isfinite(result.logits.numpy()).all()
+
+
+def test_gradients_of_the_policy_are_added_two_at_a_time():
+  """A sum of more is taken in the order in which its buffers come free."""
+  model = tiny_models.ada_mml()
+  batch = tiny_models.batch(model, segments=4)
+  variables = model.variable_groups()['policy']
+  tiny_models.settle(model, batch)
+
+  @tf.function
+  def gradients():
+    with tf.GradientTape() as tape:
+      logits = model(batch, training=True, seed=tf.constant([1, 2])).extras[
+          'gate_logits']
+      loss = tf.reduce_sum(tf.square(logits))
+    return tape.gradient(loss, variables)
+
+  graph = gradients.get_concrete_function().graph
+  sums = {op.name: len(op.inputs) for op in graph.get_operations() if op.type == 'AddN'}
+  weights = (model.policy.heads.kernel, model.policy.cell.kernel)
+  shapes = [tuple(v.shape) for v in weights]
+  of_weights = [op for op in graph.get_operations()
+                if op.type == 'AddN' and tuple(op.outputs[0].shape) in shapes]
+  assert len(of_weights) >= 2 * 3  # one for each step but the last
+  assert all(len(op.inputs) == 2 for op in of_weights), sums

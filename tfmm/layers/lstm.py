@@ -5,6 +5,16 @@ from __future__ import annotations
 import tensorflow as tf
 
 
+def hand_on(weights: list[tf.Tensor]) -> list[tf.Tensor]:
+  """The weights of the next step, as values of this step's.
+
+  A weight that all steps read gets the sum of their gradients from one operation, and
+  TensorFlow's adds in whatever order its buffers come free: runs would differ in the
+  last bit. Handed on from step to step, gradients are added two at a time, in order.
+  """
+  return [tf.identity(w) for w in weights]
+
+
 class LSTMCell(tf.keras.layers.Layer):
   """One LSTM step with an optional fed-back input of its own weights.
 
@@ -36,13 +46,22 @@ class LSTMCell(tf.keras.layers.Layer):
     zeros = tf.zeros([batch_size, self.units])
     return zeros, zeros
 
-  def call(self, x, state, feedback=None):
-    """x [B, input_dim], state (h, c) each [B, units] -> new state (h, c)."""
+  def weights_of_a_step(self) -> list[tf.Tensor]:
+    """What `call` takes as `weights`: the variables' values."""
+    values = [self.kernel, self.recurrent_kernel, self.bias, self.feedback_kernel]
+    return [tf.convert_to_tensor(v) for v in values if v is not None]
+
+  def call(self, x, state, feedback=None, weights=None):
+    """x [B, input_dim], state (h, c) each [B, units] -> new state (h, c).
+
+    `weights` are the cell's own unless given; see `hand_on`.
+    """
     h, c = state
-    z = tf.matmul(x, self.kernel, name='input_product')
-    z += tf.matmul(h, self.recurrent_kernel, name='recurrent_product') + self.bias
-    if self.feedback_kernel is not None:
-      z += tf.matmul(feedback, self.feedback_kernel, name='feedback_product')
+    kernel, recurrent_kernel, bias, *rest = weights or self.weights_of_a_step()
+    z = tf.matmul(x, kernel, name='input_product')
+    z += tf.matmul(h, recurrent_kernel, name='recurrent_product') + bias
+    if rest:
+      z += tf.matmul(feedback, rest[0], name='feedback_product')
     i, f, g, o = tf.split(z, 4, axis=-1)
     c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
     return tf.sigmoid(o) * tf.tanh(c), c

@@ -63,11 +63,14 @@ class Policy(tf.keras.layers.Layer):
     joint = tf.reshape(joint, [batch, segments, joint.shape[-1]])  # [B, S, joint_dim]
     state = self.cell.zero_state(batch)
     logits = tf.zeros([batch, 2 * self.num_decisions])
+    weights = self.cell.weights_of_a_step()
+    heads = [tf.convert_to_tensor(v) for v in (self.heads.kernel, self.heads.bias)]
     steps = []
     for t in range(segments):
-      state = self.cell(joint[:, t], state, logits)
-      logits = self.heads(state[0])
+      state = self.cell(joint[:, t], state, logits, weights=weights)
+      logits = tf.matmul(state[0], heads[0], name='heads') + heads[1]
       steps.append(logits)
+      weights, heads = lstm.hand_on(weights), lstm.hand_on(heads)
     # S x [B, 2M] -> [B, S, M, 2]
     return tf.reshape(
         tf.stack(steps, 1), [batch, segments, self.num_decisions, 2])
