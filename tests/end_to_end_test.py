@@ -280,7 +280,7 @@ def test_report_puts_runs_into_one_table(done):
 
 
 def test_features_are_extracted(done, folder):
-  assert '48 steps of 12 videos' in done['features'].stderr
+  assert '120 steps of 12 videos' in done['features'].stderr
   info = json.loads((folder / 'features' / 'rgb' / schema.DATASET_INFO).read_text())
   assert info['options']['dimensions'] == 32  # of a ResNet-18 of width 4
 
