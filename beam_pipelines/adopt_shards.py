@@ -11,19 +11,19 @@ one ends.
 """
 
 import glob
-import json
 import os
 import shutil
 import sys
 import time
 
-from absl import app
 from absl import flags
 
 from beam_pipelines import config as config_lib
 from beam_pipelines import foreign_dataset
+from beam_pipelines import output_directory
 from beam_pipelines import progress
 from beam_pipelines import storage
+from tfmm import command_line
 from tfmm import directory_lock
 from tfmm import schema
 
@@ -129,10 +129,9 @@ def _read(paths, **uses):
 
 
 def _place(out, shards, labels, made_with, *, copy):
-  """Links or copies, and the sidecars: {split: sidecars}."""
-  sidecars = {}
+  """Links or copies, and writes the sidecars; returns those."""
+  sidecars = []
   for split, several in shards.items():
-    sidecars[split] = []
     for k, shard in enumerate(several):
       name = schema.shard_name(split, k, len(several))
       target = os.path.join(out, name)
@@ -140,25 +139,18 @@ def _place(out, shards, labels, made_with, *, copy):
         shutil.copyfile(shard.path, target)
       else:
         os.symlink(os.path.realpath(shard.path), target)
-      sidecars[split].append(foreign_dataset.sidecar(shard, name, labels, made_with))
-      _write_json(out, schema.sidecar_name(name), sidecars[split][-1])
+      sidecars.append(foreign_dataset.sidecar(shard, name, labels, made_with))
+      output_directory.write_json(out, schema.sidecar_name(name), sidecars[-1])
   return sidecars
 
 
 def _complete(out, info, sidecars):
-  _write_json(out, schema.DATASET_INFO, info)
+  output_directory.write_json(out, schema.DATASET_INFO, info)
   totals = {field: sum(split[field] for split in info['splits'].values())
             for field in ('num_videos', 'num_clips', 'seconds')}
   mark = config_lib.fingerprint(
-      info['options'], info['labels'],
-      [shard['sha256'] for several in sidecars.values() for shard in several])
-  _write_json(out, schema.COMPLETED, {'fingerprint': mark, **totals})
-  storage.remove(os.path.join(out, storage.TEMPORARY))
-
-
-def _write_json(out, name, value):
-  storage.write_text(os.path.join(out, name),
-                     json.dumps(value, ensure_ascii=False, indent=1) + '\n')
+      info['options'], info['labels'], [shard['sha256'] for shard in sidecars])
+  output_directory.complete(out, mark, totals)
 
 
 def _tell(info, records):
@@ -191,22 +183,13 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     run(values)
     return 0
   except (ValueError, OSError) as error:
-    _say(f'error: {" ".join(str(error).split())}')
+    _say(f'adopt_shards: {command_line.one_line(error)}')
     return 1
   except KeyboardInterrupt:
     _say(f'stopped; delete what is in {values.output_dir} before the next try.')
     return 130
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-  """Parses the flags; a mistake is one line."""
-  try:
-    return flags.FLAGS(argv)
-  except flags.Error as error:
-    _say(f'error: {" ".join(str(error).split())} (--help shows all flags)')
-    sys.exit(1)
-
-
 if __name__ == '__main__':
   define_flags(flags.FLAGS)
-  app.run(main, flags_parser=parse_flags)
+  command_line.run('adopt_shards', main)

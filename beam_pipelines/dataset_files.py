@@ -8,26 +8,22 @@ import collections
 import csv
 import io
 import json
-import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from beam_pipelines import config as config_lib
 from beam_pipelines import job as job_lib
 from beam_pipelines import manifest
+from beam_pipelines import output_directory
 from beam_pipelines import shards as shards_lib
 from beam_pipelines import storage
 from tfmm import schema
 
-OPTIONS = 'options.json'  # what the directory was begun with
-_SHARD_FILE = re.compile(
-    rf'({"|".join(schema.SPLITS)})-\d{{5}}-of-\d{{5}}\.(tfrecord|json)')
-
 
 def read_options(output_dir: str) -> dict[str, Any] | None:
   """The options that a directory was begun with; None if there are none."""
-  path = storage.join(output_dir, OPTIONS)
+  path = storage.join(output_dir, output_directory.OPTIONS)
   if not storage.exists(path):
     return None
   try:
@@ -56,24 +52,16 @@ def check_options(job: job_lib.Job):
   """Raises `ValueError` if the directory holds shards made with other options."""
   old = read_options(job.output_dir)
   if old is None:
-    found = [n for n in storage.list_names(job.output_dir)
-             if _SHARD_FILE.fullmatch(n) or n == schema.COMPLETED]
-    if found:
-      raise ValueError(
-          f'{job.output_dir} holds {found[0]} but no {OPTIONS}: it was not made by '
-          'prepare_videos. Give another --output_dir.')
+    output_directory.refuse_others(job.output_dir, 'prepare_videos')
     return
   old, new = dict(old), job_options(job)
   before, now = old.pop('num_shards', {}), new.pop('num_shards')
   # A split that gained or lost all of its rows is no change of options.
-  changed = config_lib.differences(old, new) + [
-      f'num_shards of {split}: {before[split]} -> {now[split]}'
-      for split in schema.SPLITS if before.get(split, 0) != now.get(split, 0)
-      and split in before and split in now]
-  if changed:
-    raise ValueError(
-        f'{job.output_dir} was begun with other options ({"; ".join(changed)}). Give '
-        'another --output_dir, or delete that one.')
+  output_directory.refuse_changes(
+      job.output_dir, config_lib.differences(old, new) + [
+          f'num_shards of {split}: {before[split]} -> {now[split]}'
+          for split in schema.SPLITS if before.get(split, 0) != now.get(split, 0)
+          and split in before and split in now])
 
 
 def completion_mark(job: job_lib.Job, rows: Sequence[manifest.Row]) -> str:
@@ -84,37 +72,19 @@ def completion_mark(job: job_lib.Job, rows: Sequence[manifest.Row]) -> str:
              for row in rows))
 
 
-def completed_with(output_dir: str) -> str | None:
-  """The mark that a finished directory was completed with, or None."""
-  try:
-    text = storage.read_text(storage.join(output_dir, schema.COMPLETED))
-    return json.loads(text)['fingerprint']
-  except (OSError, ValueError, KeyError, TypeError):
-    return None
-
-
-def has_all_shards(job: job_lib.Job) -> bool:
-  """Whether no shard was removed or cut since the directory was finished."""
-  return all(shards_lib.read_sidecar(job.output_dir, job.shard_name(key)) is not None
-             for key in job.shard_keys())
+def is_complete(job: job_lib.Job, rows: Sequence[manifest.Row]) -> bool:
+  """Whether nothing is left to do."""
+  return output_directory.is_complete(
+      job.output_dir, lambda: completion_mark(job, rows), job.shard_names())
 
 
 def begin(job: job_lib.Job):
-  """Sweeps what a killed run left, takes COMPLETED away, notes the options."""
-  storage.make_directory(job.output_dir)
-  storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
-  storage.remove(storage.join(job.output_dir, schema.COMPLETED))
-  wanted = {f for key in job.shard_keys() for f in _files(job, key)}
+  """Makes a directory ready for a run: no shards are there that are not the job's."""
+  output_directory.begin(job.output_dir, job_options(job))
+  wanted = {*job.shard_names(), *map(schema.sidecar_name, job.shard_names())}
   for name in storage.list_names(job.output_dir):
-    if _SHARD_FILE.fullmatch(name) and name not in wanted:
+    if output_directory.SHARD_FILE.fullmatch(name) and name not in wanted:
       storage.remove(storage.join(job.output_dir, name))
-  storage.make_directory(storage.join(job.output_dir, storage.TEMPORARY))
-  storage.write_text(storage.join(job.output_dir, OPTIONS), _json(job_options(job)))
-
-
-def _files(job, key):
-  name = job.shard_name(key)
-  return name, schema.sidecar_name(name)
 
 
 def finish(job: job_lib.Job, rows: Sequence[manifest.Row]) -> dict[str, Any]:
@@ -126,13 +96,7 @@ def finish(job: job_lib.Job, rows: Sequence[manifest.Row]) -> dict[str, Any]:
   Raises:
     OSError: If a shard is missing, whatever the engine reported.
   """
-  sidecars = {}
-  for key in job.shard_keys():
-    sidecar = shards_lib.read_sidecar(job.output_dir, job.shard_name(key))
-    if sidecar is None:
-      raise OSError(f'shard {job.shard_name(key)} is not complete in {job.output_dir}; '
-                    'run the same command again.')
-    sidecars[key] = sidecar
+  sidecars = output_directory.read_sidecars(job.output_dir, job.shard_names())
   info = dataset_info(job, sidecars)
   rejected = [entry for sidecar in sidecars.values() for entry in sidecar['rejected']]
   order = {row.media_id: k for k, row in enumerate(rows)}
@@ -142,16 +106,14 @@ def finish(job: job_lib.Job, rows: Sequence[manifest.Row]) -> dict[str, Any]:
   writer.writeheader()
   writer.writerows(rejected)
   storage.write_text(storage.join(job.output_dir, schema.REJECTED), table.getvalue())
-  storage.write_text(storage.join(job.output_dir, schema.DATASET_INFO), _json(info))
+  output_directory.write_json(job.output_dir, schema.DATASET_INFO, info)
   totals = {
       field: sum(split[field] for split in info['splits'].values())
       for field in ('num_videos', 'num_clips', 'seconds', 'frames', 'bytes')
   }
-  storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
   if totals['num_videos']:
-    storage.write_text(
-        storage.join(job.output_dir, schema.COMPLETED),
-        _json({'fingerprint': completion_mark(job, rows), **totals}))
+    output_directory.complete(job.output_dir, completion_mark(job, rows), totals)
+  else:
     storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
   reasons = collections.Counter(entry['reason'] for entry in rejected)
   return {**totals, 'rejected': dict(sorted(reasons.items())), 'info': info,
@@ -178,17 +140,18 @@ def statistics_of(videos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   }
 
 
-def dataset_info(job: job_lib.Job,
-                 sidecars: Mapping[job_lib.ShardKey, Mapping[str, Any]]
-                ) -> dict[str, Any]:
-  """The content of dataset_info.json; every split of the schema is in it."""
+def split_entries(sidecars: Iterable[Mapping[str, Any]], labels: Sequence[str]
+                 ) -> dict[str, Any]:
+  """`splits` of dataset_info.json; every split of the schema is in it.
+
+  Args:
+    sidecars: Of all shards, in the order of their names.
+    labels: Names of the classes.
+  """
   splits = {}
+  sidecars = list(sidecars)
   for split in schema.SPLITS:
-    shards = [s for key, s in sorted(sidecars.items()) if key[0] == split]
-    per_label = dict.fromkeys(job.labels, 0)
-    for shard in shards:
-      for text, count in shard['per_label'].items():
-        per_label[text] += count
+    shards = [s for s in sidecars if s['file'].startswith(f'{split}-')]
     videos = [video for shard in shards for video in shard['videos']]
     splits[split] = {
         'num_videos': len(videos),
@@ -196,23 +159,26 @@ def dataset_info(job: job_lib.Job,
         'bytes': sum(s['bytes'] for s in shards),
         **statistics_of(videos),
         'rejected': sum(len(s['rejected']) for s in shards),
-        'per_label': per_label,
+        'per_label': {
+            text: sum(s['per_label'].get(text, 0) for s in shards) for text in labels},
         'shards': [{
             'file': s['file'],
             'num_videos': s['num_videos'],
             'clips_per_video': [video['clips'] for video in s['videos']],
         } for s in shards],
     }
+  return splits
+
+
+def dataset_info(job: job_lib.Job, sidecars: Mapping[str, Mapping[str, Any]]
+                ) -> dict[str, Any]:
+  """The content of dataset_info.json."""
   return {
       'schema_version': schema.VERSION,
       'labels': list(job.labels),
       'multi_label': bool(job.label_separator),
-      'splits': splits,
+      'splits': split_entries(sidecars.values(), job.labels),
       'options': job_options(job),
       'views': job.config.views(),
       'versions': shards_lib.versions(),
   }
-
-
-def _json(value) -> str:
-  return json.dumps(value, ensure_ascii=False, indent=1) + '\n'

@@ -1,6 +1,5 @@
 """One extraction from begin to end: checks, the pipeline, what stands beside shards."""
 
-import sys
 import time
 
 from beam_pipelines import runner  # before Beam
@@ -8,11 +7,14 @@ from beam_pipelines import runner  # before Beam
 # pylint: disable=wrong-import-order
 import apache_beam as beam
 
+from beam_pipelines import execution
 from beam_pipelines import feature_config
 from beam_pipelines import feature_files
 from beam_pipelines import feature_shards
 from beam_pipelines import progress
 from tfmm import directory_lock
+
+_TIMEOUT_SECONDS = 900.0  # to load an encoder on a worker, or for one batch
 
 
 def extract(config: feature_config.FeatureConfig, data_dir: str, output_dir: str, *,
@@ -53,29 +55,16 @@ def extract(config: feature_config.FeatureConfig, data_dir: str, output_dir: str
         f'{sum(shards.values())} videos in {len(shards)} shards of {job.data_dir}, '
         f'{job.options["dimensions"]} numbers a step -> {job.output_dir}')
     begin = time.monotonic()
-    transform = feature_shards.ExtractShards(job, list(shards))
-    if not _run_pipeline(pipeline, transform, job, shards, dry_run):
+    result = execution.run(
+        pipeline, feature_shards.ExtractShards(job, list(shards)),
+        output_dir=job.output_dir, videos=shards, timeout_seconds=_TIMEOUT_SECONDS,
+        dry_run=dry_run)
+    if result is None:
       return 0
+    feature_shards.release()
     totals = feature_files.finish(job, info, identity)
   _summarize(job, totals, time.monotonic() - begin)
   return 0
-
-
-def _run_pipeline(pipeline: beam.Pipeline, transform: beam.PTransform, job,
-                  shards: dict[str, int], dry_run: bool) -> bool:
-  """Runs; False after a dry run."""
-  with progress.Progress(job.output_dir, shards, stream=sys.stderr), (
-      runner.without_prints()):
-    _ = pipeline | 'Extract' >> transform
-    result = pipeline.run()
-    if not dry_run:
-      result.wait_until_finish()
-      feature_shards.release()
-      return True
-  transforms = len(result.job.proto_pipeline.components.transforms)
-  runner.say(f'dry run: the job is valid and has {transforms} transforms; nothing was '
-             'run.')
-  return False
 
 
 def _warn_about_rates(loaded):

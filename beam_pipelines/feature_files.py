@@ -7,12 +7,10 @@ from typing import Any
 from beam_pipelines import config as config_lib
 from beam_pipelines import feature_config
 from beam_pipelines import feature_shards
-from beam_pipelines import shards as shards_lib
+from beam_pipelines import output_directory
 from beam_pipelines import storage
 from tfmm import schema
 from tfmm.data import info as info_lib
-
-OPTIONS = 'options.json'  # what the directory was begun with
 
 
 def shards_of(info: info_lib.DatasetInfo) -> dict[str, int]:
@@ -24,13 +22,9 @@ def shards_of(info: info_lib.DatasetInfo) -> dict[str, int]:
 
 def check_options(job: feature_shards.Job, shards: Sequence[str]):
   """Raises `ValueError` if the directory holds shards made with other options."""
-  path = storage.join(job.output_dir, OPTIONS)
-  found = [n for n in storage.list_names(job.output_dir) if n.endswith('.tfrecord')]
+  path = storage.join(job.output_dir, output_directory.OPTIONS)
   if not storage.exists(path):
-    if found or storage.exists(storage.join(job.output_dir, schema.COMPLETED)):
-      raise ValueError(
-          f'{job.output_dir} holds {(*found, schema.COMPLETED)[0]} but no {OPTIONS}: '
-          'it was not made by extract_features. Give another --output_dir.')
+    output_directory.refuse_others(job.output_dir, 'extract_features')
     return
   try:
     old = json.loads(storage.read_text(path))['options']
@@ -41,12 +35,10 @@ def check_options(job: feature_shards.Job, shards: Sequence[str]):
                      '--output_dir, or delete that one.')
   changed = config_lib.differences(
       feature_config.flat(old), feature_config.flat(job.options))
+  found = [n for n in storage.list_names(job.output_dir) if n.endswith('.tfrecord')]
   if not changed and not set(found) <= set(shards):
     changed = [f'shards: {len(found)} or more -> {len(shards)}']
-  if changed:
-    raise ValueError(
-        f'{job.output_dir} was begun with other options ({"; ".join(changed)}). Give '
-        'another --output_dir, or delete that one.')
+  output_directory.refuse_changes(job.output_dir, changed)
 
 
 def completion_mark(job: feature_shards.Job, shards: Sequence[str]) -> str:
@@ -57,23 +49,13 @@ def completion_mark(job: feature_shards.Job, shards: Sequence[str]) -> str:
 
 def is_complete(job: feature_shards.Job, shards: Sequence[str]) -> bool:
   """Whether nothing is left to do."""
-  try:
-    text = storage.read_text(storage.join(job.output_dir, schema.COMPLETED))
-    mark = json.loads(text)['fingerprint']
-  except (OSError, ValueError, KeyError, TypeError):
-    return False
-  return mark == completion_mark(job, shards) and all(
-      shards_lib.read_sidecar(job.output_dir, shard) is not None for shard in shards)
+  return output_directory.is_complete(
+      job.output_dir, lambda: completion_mark(job, shards), shards)
 
 
 def begin(job: feature_shards.Job):
   """Sweeps what a killed run left, takes COMPLETED away, notes the options."""
-  storage.make_directory(job.output_dir)
-  storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
-  storage.remove(storage.join(job.output_dir, schema.COMPLETED))
-  storage.make_directory(storage.join(job.output_dir, storage.TEMPORARY))
-  storage.write_text(storage.join(job.output_dir, OPTIONS),
-                     _json({'options': job.options}))
+  output_directory.begin(job.output_dir, {'options': job.options})
 
 
 def finish(job: feature_shards.Job, info: info_lib.DatasetInfo,
@@ -91,25 +73,16 @@ def finish(job: feature_shards.Job, info: info_lib.DatasetInfo,
   Raises:
     OSError: If a shard is missing, whatever the engine reported.
   """
-  shards = shards_of(info)
-  sidecars = {}
-  for shard in shards:
-    sidecars[shard] = shards_lib.read_sidecar(job.output_dir, shard)
-    if sidecars[shard] is None:
-      raise OSError(f'shard {shard} is not complete in {job.output_dir}; run the same '
-                    'command again.')
-  storage.write_text(storage.join(job.output_dir, schema.DATASET_INFO),
-                     _json(dataset_info(job, info, identity, sidecars)))
+  shards = list(shards_of(info))
+  sidecars = output_directory.read_sidecars(job.output_dir, shards)
+  output_directory.write_json(job.output_dir, schema.DATASET_INFO,
+                              dataset_info(job, info, identity, sidecars))
   totals = {
       'num_videos': sum(s['num_videos'] for s in sidecars.values()),
       'num_steps': sum(sum(s['steps']) for s in sidecars.values()),
       **{key: sum(s[key] for s in sidecars.values())
          for key in ('absent', 'not_finite')}}
-  storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
-  storage.write_text(
-      storage.join(job.output_dir, schema.COMPLETED),
-      _json({'fingerprint': completion_mark(job, list(shards)), **totals}))
-  storage.remove(storage.join(job.output_dir, storage.TEMPORARY))
+  output_directory.complete(job.output_dir, completion_mark(job, shards), totals)
   return totals
 
 
@@ -146,7 +119,3 @@ def dataset_info(job, info, identity, sidecars) -> dict[str, Any]:
       }},
       'versions': feature_shards.versions(),
   }
-
-
-def _json(value) -> str:
-  return json.dumps(value, ensure_ascii=False, indent=1) + '\n'

@@ -8,13 +8,12 @@ import tensorflow as tf
 
 from beam_pipelines import feature_config
 from tfmm import schema
-from tfmm.data import augment
 from tfmm.data import dataset
 from tfmm.data import info as info_lib
+from tfmm.data import placing
 from tfmm.data import reader
 from tfmm.data import requirements
 from tfmm.data import segments
-from tfmm.data import views as views_lib
 
 # Steps that are built together. Frames that neighbours share are decoded once, and only
 # so many pictures are in memory; sound is resampled whole for every chunk.
@@ -64,8 +63,7 @@ class Reader:
     """
     self._info, self._views, self._window, self._config = info, views, window, config
     options = info.options
-    self._windows = options.get('frames') == 'segments'
-    if self._windows and config.every_seconds:
+    if options.get('frames') == 'segments' and config.every_seconds:
       raise ValueError(
           f"{info.data_dir} was prepared with frames='segments' and holds frames of "
           f'{options.get("num_segments")} places only; give --steps, or prepare with '
@@ -73,10 +71,12 @@ class Reader:
     requirements.check(dataset.DatasetSpec(
         views=views, modalities=(views[-1].modality,), segment_frames=window,
         eval_segments=config.steps or 1), info)
+    self._placer = placing.Placer(info, views, window, multi_label=True)
     self._sizes = {
         shard['file']: shard['clips_per_video'] for split in info.splits.values()
         for shard in split['shards']}
-    self._reads = {item for view in views for item in view.reads}
+    hears = any('waveform' in view.reads for view in views)
+    self._chunk = _SOUNDS if hears else _PICTURES
     # Traced once and not for every shard.
     self._steps_of = tf.function(
         self._steps, input_signature=[tf.TensorSpec([None], tf.string)],
@@ -106,47 +106,26 @@ class Reader:
 
   def _steps(self, serialized: tf.Tensor) -> tf.data.Dataset:
     """string [clips] of one video -> chunks of its steps."""
-    options = self._info.options
-    record = reader.parse(
-        serialized, labels=self._info.labels, multi_label=True,
-        sample_rate=options['sample_rate'] if 'waveform' in self._reads else None,
-        pictures='jpegs' in self._reads, flow='flow' in self._reads,
-        log_mels=[n for n, k in schema.LOG_MEL_KEYS.items() if k in self._reads],
-        windows=self._windows, foreign=bool(options.get('foreign')),
-        frame_rate=options.get('frame_rate'))
+    record = self._placer.parse(serialized)
     starts = self._starts(record)
-    times = self._times(record, starts)
+    times = self._placer.times(record, starts)
     video = {'media_id': record.media_id, 'labels': record.label,
              'times': _microseconds(segments.middles(times)),
              **_context(serialized, record)}
-    chunk = _SOUNDS if 'waveform' in self._reads else _PICTURES
-    return tf.data.Dataset.from_tensor_slices(starts).batch(chunk).map(
+    return tf.data.Dataset.from_tensor_slices(starts).batch(self._chunk).map(
         lambda some: {**video, **self._build(record, some)},
         num_parallel_calls=_PARALLEL_CHUNKS, deterministic=True)
 
   def _starts(self, record: reader.Record) -> tf.Tensor:
     """First frame of each step: int32 [S]."""
-    config, options = self._config, self._info.options
-    if config.every_seconds:
-      return starts_every(tf.size(record.times), self._window, config.every_seconds,
-                          options['frame_rate'])
-    if not self._windows:
-      return segments.window_starts(
-          tf.size(record.times), self._window, config.steps)
-    margin = segments.margin_frames(
-        options['segment_margin_seconds'], options['frame_rate'])
-    return segments.starts_in_windows(
-        record.windows, self._window, config.steps, runs=record.runs, margin=margin)
-
-  def _times(self, record, starts):
-    return segments.segment_times(record.times, starts, self._window, record.runs)
+    if not self._config.every_seconds:
+      return self._placer.starts(record, self._config.steps)
+    return starts_every(tf.size(record.times), self._window,
+                        self._config.every_seconds, self._info.options['frame_rate'])
 
   def _build(self, record: reader.Record, starts: tf.Tensor) -> dict[str, Any]:
     """Rows of some steps, as the reader of training builds them at test time."""
-    runs = record.runs.find(starts)
-    video = views_lib.Video(
-        record, starts, runs, tf.gather(record.runs.end, runs),
-        self._times(record, starts), self._window, None, augment.Augmentation())
+    video = self._placer.place(record, starts)
     built, present = {}, None
     for view in self._views:
       built[view.name], present = view.build(video, built)

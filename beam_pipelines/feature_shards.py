@@ -26,6 +26,7 @@ from beam_pipelines import feature_config
 from beam_pipelines import feature_encoder
 from beam_pipelines import feature_records
 from beam_pipelines import feature_rows
+from beam_pipelines import output_directory
 from beam_pipelines import shards as shards_lib
 from beam_pipelines import storage
 from beam_pipelines import tfrecord
@@ -81,7 +82,7 @@ def options_of(config: feature_config.FeatureConfig,
 
 def shard_fingerprint(job: Job, shard: str) -> str:
   """What decides a shard's content: the options and the content of its source."""
-  source = shards_lib.read_sidecar(job.data_dir, shard)
+  source = output_directory.read_sidecar(job.data_dir, shard)
   content = (source['sha256'] if source
              else storage.content_mark(storage.join(job.data_dir, shard)))
   return config_lib.fingerprint(job.options, shard, content)
@@ -113,16 +114,21 @@ def make_shard(job: Job, shard: str, loaded: ShardEncoder,
     job: The job.
     shard: File name, of the records and of their features.
     loaded: Encoder and reader.
-    report: Called with the number of videos done after each one.
+    report: Called with the number of videos done, after each batch and video.
   """
   rate = 1 / job.config.every_seconds if job.config.every_seconds else None
   steps, media_ids, absent, not_finite = [], [], 0, 0
   fingerprint = shard_fingerprint(job, shard)
-  writer = tfrecord.ShardWriter(job.output_dir, shard)
-  try:
+
+  def encode(rows):
+    floats = loaded.encoder(rows)
+    report(len(steps))  # a long video is many batches
+    return floats
+
+  with tfrecord.ShardWriter(job.output_dir, shard) as writer:
     with info_lib.reading(loaded.info):
       for features in feature_records.encode_videos(
-          loaded.reader.chunks(shard), loaded.encoder,
+          loaded.reader.chunks(shard), encode,
           dimensions=loaded.encoder.dimensions, batch_size=job.config.batch_size):
         writer.write(feature_records.record(features, job.name, rate))
         media_ids.append(features.video.media_id.decode('utf-8'))
@@ -130,11 +136,7 @@ def make_shard(job: Job, shard: str, loaded: ShardEncoder,
         absent += int((features.present == 0).sum()) - features.not_finite
         not_finite += features.not_finite
         report(len(steps))
-    storage.remove(storage.join(job.output_dir, schema.sidecar_name(shard)))
     size, digest = writer.commit()
-  except BaseException:
-    writer.abort()
-    raise
   sidecar = {
       'schema_version': schema.VERSION,
       'file': shard,
@@ -149,8 +151,7 @@ def make_shard(job: Job, shard: str, loaded: ShardEncoder,
       'batch_size': job.config.batch_size,
       'versions': versions(),
   }
-  storage.write_text(storage.join(job.output_dir, schema.sidecar_name(shard)),
-                     json.dumps(sidecar, ensure_ascii=False, indent=1) + '\n')
+  output_directory.write_json(job.output_dir, schema.sidecar_name(shard), sidecar)
   return sidecar
 
 
@@ -169,7 +170,7 @@ def release():
 
 def is_finished(job: Job, shard: str) -> bool:
   """Whether a shard is there and would come out the same."""
-  sidecar = shards_lib.read_sidecar(job.output_dir, shard)
+  sidecar = output_directory.read_sidecar(job.output_dir, shard)
   return sidecar is not None and (
       sidecar.get('fingerprint') == shard_fingerprint(job, shard))
 
@@ -184,6 +185,7 @@ class ShardHandler(inference.ModelHandler[str, inference.PredictionResult,
 
   def load_model(self) -> ShardEncoder:
     job = self._job
+    transforms.report_progress(job.output_dir, 'encoder', 0)  # a worker has begun
     loaded = ShardEncoder(job.config, job.data_dir)
     changed = config_lib.differences(
         feature_config.flat(job.options), feature_config.flat(loaded.options))

@@ -1,6 +1,6 @@
 """A data set of shards that another writer made: its labels, options and side files.
 
-The layout is that of `dataset_files` and `transforms`, which need Beam; this does not.
+All is laid out as `shards` and `dataset_files` do it for our own.
 """
 
 import dataclasses
@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 
 from beam_pipelines import config as config_lib
+from beam_pipelines import dataset_files
 from beam_pipelines import foreign_records
+from beam_pipelines import tfrecord
 from beam_pipelines.foreign_records import Found
 from tfmm import schema
 
@@ -55,7 +57,7 @@ def read_shard(path: str, *, sound: bool = True, flow: bool = True) -> Shard:
     ValueError: If a record cannot be used; names file and record.
   """
   videos = []
-  for number, record in enumerate(foreign_records.read(path)):
+  for number, record in enumerate(tfrecord.read(path)):
     try:
       found = foreign_records.examine(record, sound=sound, flow=flow)
     except ValueError as error:
@@ -184,8 +186,6 @@ def sidecar(shard: Shard, name: str, labels: Sequence[str], made_with: Mapping[s
   for first, *_ in shard.videos:
     for label in first.texts or [labels[k] for k in first.indices]:
       per_label[label] += 1
-  seconds = sum(found.seconds or found.frames / made_with['frame_rate']
-                for found in shard.records)
   return {
       'schema_version': schema.VERSION,
       'file': name,
@@ -195,17 +195,26 @@ def sidecar(shard: Shard, name: str, labels: Sequence[str], made_with: Mapping[s
       'bytes': shard.size,
       'num_videos': len(shard.videos),
       'num_clips': len(shard.records),
-      'clips_per_video': [len(video) for video in shard.videos],
-      'media_ids': [first.name for first, *_ in shard.videos],
       'per_label': {text: count for text, count in per_label.items() if count},
-      'seconds': round(seconds, 6),
-      'frames': sum(found.frames for found in shard.records),
-      'without_audio': sum(
-          not any(found.samples for found in video) for video in shard.videos),
-      'truncated': 0,
-      'corrupt_frames': 0,
+      'videos': [_of_video(video, made_with['frame_rate']) for video in shard.videos],
       'rejected': [],
       'versions': versions(),
+  }
+
+
+def _of_video(records, frame_rate):
+  """What the sidecar says of a video."""
+  seconds = sum(found.seconds or found.frames / frame_rate for found in records)
+  return {
+      'media_id': records[0].name,
+      'clips': len(records),
+      'seconds': round(seconds, 6),
+      'frames': sum(found.frames for found in records),
+      'height': records[-1].height,
+      'width': records[-1].width,
+      'has_audio': int(any(found.samples for found in records)),
+      'truncated': 0,
+      'corrupt_frames': 0,
   }
 
 
@@ -215,33 +224,21 @@ def versions() -> dict[str, str]:
           'opencv': cv2.__version__, 'numpy': np.__version__}
 
 
-def info(sidecars: Mapping[str, Sequence[Mapping[str, Any]]], labels: Sequence[str],
+def info(sidecars: Sequence[Mapping[str, Any]], labels: Sequence[str],
          made_with: Mapping[str, Any], *, multi_label: bool) -> dict[str, Any]:
   """The content of dataset_info.json.
 
   Args:
-    sidecars: Those of each split that has shards.
+    sidecars: Of all shards, in the order of their names.
     labels: Names of the classes.
     made_with: The data set's options.
     multi_label: Whether a video can have several labels.
   """
-  splits = {}
-  for split in schema.SPLITS:
-    shards = sidecars.get(split, [])
-    splits[split] = {
-        'num_videos': sum(s['num_videos'] for s in shards),
-        'num_clips': sum(s['num_clips'] for s in shards),
-        'seconds': round(sum(s['seconds'] for s in shards), 6),
-        'per_label': {
-            text: sum(s['per_label'].get(text, 0) for s in shards) for text in labels},
-        'shards': [{key: s[key] for key in ('file', 'num_videos', 'clips_per_video')}
-                   for s in shards],
-    }
   return {
       'schema_version': schema.VERSION,
       'labels': list(labels),
       'multi_label': multi_label,
-      'splits': splits,
+      'splits': dataset_files.split_entries(sidecars, labels),
       'options': dict(made_with),
       'versions': versions(),
   }

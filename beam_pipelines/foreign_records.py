@@ -5,48 +5,16 @@ by file and number now, and not by TensorFlow in the middle of a training run.
 """
 
 import dataclasses
-import itertools
-import os
-import struct
-from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 
 from beam_pipelines import sequence_example
-from beam_pipelines import tfrecord
 from tfmm import schema
 
-# What a record may be known by; DMVR has the last one alone.
-_NAMES = (schema.MEDIA_ID, schema.DATA_PATH, schema.EXAMPLE_ID, 'video/filename')
-_JPEG, _GZIP = b'\xff\xd8', b'\x1f\x8b'
+_JPEG = b'\xff\xd8'
 _LOUDEST = 8.0  # floats in [-1, 1] can overshoot; integers are far above
-
-
-def read(path: str) -> Iterator[bytes]:
-  """Yields the records of a TFRecord file; checksums are checked.
-
-  Raises:
-    ValueError: If it is no TFRecord file, cut, or damaged; names the file.
-  """
-  left = os.path.getsize(path)
-  with open(path, 'rb') as file:
-    for number in itertools.count():
-      head = file.read(12)
-      if not head:
-        return
-      if not number and head[:2] == _GZIP:
-        raise ValueError(f'{path} is compressed; unpack it with gunzip.')
-      length = struct.unpack('<Q', head[:8])[0] if len(head) == 12 else left
-      # The length of a damaged head could be anything: never read beyond the file.
-      rest = file.read(length + 4) if length + 16 <= left else b''
-      record = rest[:-4]
-      if not rest or tfrecord.frame(record) != head + rest:
-        raise ValueError(f'{path}, record {number}: it is cut or damaged, or this is '
-                         'no TFRecord file.')
-      left -= 16 + length
-      yield record
 
 
 @dataclasses.dataclass
@@ -136,7 +104,7 @@ def examine(record: bytes, *, sound: bool = True, flow: bool = True) -> Found:
                      f'{schema.LABEL_INDEX})')
   if min(indices, default=0) < 0:
     raise ValueError(f'{schema.LABEL_INDEX} is {list(indices)}: below 0')
-  names = [_text(_one(example, key, 'bytes_list') or b'') for key in _NAMES]
+  names = [_text(_one(example, key, 'bytes_list') or b'') for key in schema.NAME_KEYS]
   samples, waveform = _sound(example) if sound else (0, '')
   return Found(
       media_id=names[0],
@@ -227,13 +195,8 @@ def _frame_rate(example, frames):
 def _sound(example):
   """(samples, one of `schema.WAVEFORMS`), or (0, '')."""
   coded = sum(map(len, _bytes_list(example, schema.WAVEFORM_BYTES)))
-  floats = [np.zeros(0, np.float32)]
-  for feature in _features(example, schema.WAVEFORM_FLOATS):
-    # The packed floats stand at the end of the message: far quicker than one by one.
-    count = len(feature.float_list.value)
-    data = feature.float_list.SerializeToString()
-    floats.append(np.frombuffer(data[len(data) - 4 * count:], '<f4'))
-  floats = np.concatenate(floats)
+  floats = np.concatenate([np.zeros(0, np.float32), *map(
+      sequence_example.floats, _features(example, schema.WAVEFORM_FLOATS))])
   channels = _number(example, schema.WAVEFORM_NUM_CHANNELS)
   if (coded or floats.size) and channels not in (None, 1):
     raise ValueError(f'its sound has {channels:g} channels, and only mono can be read: '

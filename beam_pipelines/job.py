@@ -60,6 +60,9 @@ class Job:
   def shard_name(self, key: ShardKey) -> str:
     return schema.shard_name(key[0], key[1], self.num_shards[key[0]])
 
+  def shard_names(self) -> list[str]:
+    return [self.shard_name(key) for key in self.shard_keys()]
+
   def shard_keys(self) -> list[ShardKey]:
     return [(split, k) for split in schema.SPLITS
             for k in range(self.num_shards.get(split, 0))]

@@ -10,7 +10,6 @@ finished shards are kept. All options of Apache Beam can be added, as --runner=.
 """
 
 import collections
-import sys
 import time
 
 from beam_pipelines import runner  # first: it quiets what Beam says when it is loaded
@@ -22,13 +21,13 @@ import apache_beam as beam
 
 from beam_pipelines import config as config_lib
 from beam_pipelines import dataset_files
+from beam_pipelines import execution
 from beam_pipelines import job as job_lib
 from beam_pipelines import manifest
 from beam_pipelines import progress
 from beam_pipelines import shards as shards_lib
 from beam_pipelines import storage
 from beam_pipelines import transforms
-from beam_pipelines import watchdog
 from tfmm import directory_lock
 from tfmm import schema
 
@@ -182,14 +181,11 @@ def run(arguments: list[str]) -> int:
   # one can only be read with the engine's options.
   rows = None if storage.is_remote(_MANIFEST.value) else _read_manifest()
   pipeline, dry_run = runner.make_pipeline('prepare_videos', arguments)
-  watchdog.check_endpoints(pipeline.options)
   rows = _read_manifest() if rows is None else rows
   job = make_job(rows)
   rows = job.with_splits(rows)
   dataset_files.check_options(job)
-  mark = dataset_files.completed_with(job.output_dir)
-  if (mark is not None and mark == dataset_files.completion_mark(job, rows)
-      and not job.retry_rejected and dataset_files.has_all_shards(job)):
+  if not job.retry_rejected and dataset_files.is_complete(job, rows):
     runner.say(f'{job.output_dir} is complete with this manifest and these options; '
                'nothing to do.')
     return 0
@@ -223,31 +219,20 @@ def _run_pipeline(pipeline: beam.Pipeline, job: job_lib.Job,
   videos = collections.Counter(job.shard_name(job.key_of(row)) for row in rows)
   runner.say(f'{len(rows)} videos, {len(job.labels)} classes, '
              f'{len(job.shard_keys())} shards -> {job.output_dir}')
-  begin, stderr = time.monotonic(), sys.stderr
-  with (progress.Progress(job.output_dir, videos, stream=stderr),
-        runner.without_prints()):
-    _ = pipeline | 'Prepare' >> transforms.PrepareShards(job)
-    result = pipeline.run()
-    if dry_run:
-      transforms_built = len(result.job.proto_pipeline.components.transforms)
-    else:
-      watchdog.wait(result, progress.signs_of_life(job.output_dir),
-                    job.timeout_seconds, stderr)
-  if dry_run:
-    runner.say(f'dry run: the job is valid and has {transforms_built} transforms; '
-               'nothing was run.')
+  begin = time.monotonic()
+  result = execution.run(
+      pipeline, transforms.PrepareShards(job), output_dir=job.output_dir, videos=videos,
+      timeout_seconds=job.timeout_seconds, dry_run=dry_run)
+  if result is None:
     return 0
   seconds = time.monotonic() - begin
   return _summarize(job, dataset_files.finish(job, rows), seconds, _metrics(result))
 
 
 def _metrics(result) -> dict[str, int]:
-  """What this run's workers counted; empty where an engine keeps no counters."""
-  try:
-    found = result.metrics().query(
-        beam.metrics.MetricsFilter().with_namespace(transforms.METRICS))
-  except (NotImplementedError, ValueError):
-    return {}
+  """What the workers of this run counted, by the names of `shards.metric_names`."""
+  found = result.metrics().query(
+      beam.metrics.MetricsFilter().with_namespace(transforms.METRICS))
   return {counter.key.metric.name: counter.result or 0
           for counter in found['counters']}
 

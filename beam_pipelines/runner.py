@@ -3,9 +3,7 @@
 Import it before Beam itself, whose optional parts complain when they are loaded.
 """
 
-import contextlib
 import difflib
-import io
 import logging
 import sys
 import warnings
@@ -22,6 +20,8 @@ from absl import flags
 from absl import logging as absl_logging
 import apache_beam as beam
 from apache_beam.options import pipeline_options
+
+from beam_pipelines import watchdog
 
 _LOCAL_DEFAULTS = ('--direct_running_mode=multi_threading', '--direct_num_workers=2')
 # All code is in modules, and each thread of a worker has a decoding process of its own.
@@ -87,22 +87,16 @@ def _stem(option):
 def make_pipeline(command: str, arguments: list[str]) -> tuple[beam.Pipeline, bool]:
   """A pipeline with the options of a command line, and whether it is a dry run.
 
-  To be called before anything is touched: it refuses bad options, and remote files are
-  read with these options.
+  To be called before anything is touched: it refuses bad options and addresses where
+  nobody answers, and remote files are read with these options.
   """
   options = pipeline_options.PipelineOptions(beam_arguments(command, arguments))
   pipeline = beam.Pipeline(options=options)
   dry_run = options.view_as(pipeline_options.TestOptions).dry_run
   if dry_run and 'dataflow' not in type(pipeline.runner).__name__.lower():
     raise ValueError('--dry_run is for DataflowRunner; other runners would run all.')
+  watchdog.check_endpoints(options)
   return pipeline, dry_run
-
-
-def without_prints():
-  """Beam's workers print tracebacks beside logging and raising; --verbosity shows."""
-  if flags.FLAGS['verbosity'].present:
-    return contextlib.nullcontext()
-  return contextlib.redirect_stderr(io.StringIO())
 
 
 def say(text: str):

@@ -106,6 +106,14 @@ def set_floats(example, key: str, values: np.ndarray):
   feature.float_list.MergeFromString(bytes(header) + data)
 
 
+def floats(feature) -> np.ndarray:
+  """The floats of one Feature, float32 [n], as fast as `set_floats`."""
+  # The packed floats stand at the end of the message.
+  count = len(feature.float_list.value)
+  data = feature.float_list.SerializeToString()
+  return np.frombuffer(data[len(data) - 4 * count:], '<f4')
+
+
 def serialize(example) -> bytes:
   """Bytes, the same for the same content always."""
   return example.SerializeToString(deterministic=True)

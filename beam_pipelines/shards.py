@@ -6,7 +6,6 @@ Pure Python without Beam; `transforms` runs it.
 import collections
 import contextlib
 import importlib.metadata
-import json
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from beam_pipelines import config as config_lib
 from beam_pipelines import guard
 from beam_pipelines import job as job_lib
 from beam_pipelines import manifest
+from beam_pipelines import output_directory
 from beam_pipelines import storage
 from beam_pipelines import tfrecord
 from tfmm import schema
@@ -45,19 +45,6 @@ def fingerprint(job: job_lib.Job, key: job_lib.ShardKey,
       job.config.to_dict(), job.shard_name(key),
       [[row.media_id, row.labels, [index[text] for text in row.labels],
         storage.content_mark(row.path)] for row in rows])
-
-
-def read_sidecar(output_dir: str, shard: str) -> dict[str, Any] | None:
-  """The sidecar of a shard that is complete, or None."""
-  path = storage.join(output_dir, schema.sidecar_name(shard))
-  try:
-    sidecar = json.loads(storage.read_text(path))
-    data = storage.join(output_dir, shard)
-    there = (storage.exists(data) if storage.is_remote(data)
-             else storage.size(data) == sidecar['bytes'])
-    return sidecar if there else None
-  except (OSError, ValueError, KeyError, TypeError):
-    return None
 
 
 def versions() -> dict[str, str]:
@@ -95,8 +82,7 @@ def make_shard(job: job_lib.Job, key: job_lib.ShardKey, rows: Sequence[manifest.
   meter = collections.Counter() if meter is None else meter
   videos, rejected = [], []
   per_label = dict.fromkeys(job.labels, 0)
-  writer = tfrecord.ShardWriter(job.output_dir, name)
-  try:
+  with tfrecord.ShardWriter(job.output_dir, name) as writer:
     for done, row in enumerate(rows, start=1):
       request = {
           'path': row.path,
@@ -132,13 +118,9 @@ def make_shard(job: job_lib.Job, key: job_lib.ShardKey, rows: Sequence[manifest.
       for stage, seconds in spent.items():
         meter[f'microseconds_{stage}'] += round(1e6 * seconds)
       report(done)
-    storage.remove(storage.join(job.output_dir, schema.sidecar_name(name)))
     with _timed(meter, 'write'):
       size, digest = writer.commit()
     meter['bytes'] += size
-  except BaseException:
-    writer.abort()
-    raise
   sidecar = {
       'schema_version': schema.VERSION,
       'file': name,
@@ -152,8 +134,7 @@ def make_shard(job: job_lib.Job, key: job_lib.ShardKey, rows: Sequence[manifest.
       'rejected': rejected,
       'versions': versions(),
   }
-  storage.write_text(storage.join(job.output_dir, schema.sidecar_name(name)),
-                     json.dumps(sidecar, ensure_ascii=False, indent=1) + '\n')
+  output_directory.write_json(job.output_dir, schema.sidecar_name(name), sidecar)
   return sidecar
 
 

@@ -10,6 +10,7 @@ from apache_beam.metrics import Metrics
 from beam_pipelines import guard
 from beam_pipelines import job as job_lib
 from beam_pipelines import manifest
+from beam_pipelines import output_directory
 from beam_pipelines import shards as shards_lib
 from beam_pipelines import storage
 
@@ -36,7 +37,7 @@ class ProcessShard(beam.DoFn):
     key, rows = element
     rows = manifest.in_shard_order(row for row in rows if row is not None)
     job, name = self._job, self._job.shard_name(key)
-    sidecar = shards_lib.read_sidecar(job.output_dir, name)
+    sidecar = output_directory.read_sidecar(job.output_dir, name)
     if (sidecar is not None
         and sidecar.get('fingerprint') == shards_lib.fingerprint(job, key, rows)
         and not (job.retry_rejected and sidecar['rejected'])):

@@ -25,6 +25,13 @@ def test_shard_name_refuses(split, index, count, says):
     schema.shard_name(split, index, count)
 
 
+@pytest.mark.parametrize('seconds, rate, frames', [
+    (.25, 25, 7), (.24, 25, 6), (.2, 10., 2), (0., 30, 0), (.3, 10, 3),
+    (.01, 29.97, 1)])
+def test_a_margin_is_whole_frames_rounded_up(seconds, rate, frames):
+  assert schema.margin_frames(seconds, rate) == frames
+
+
 def test_every_key_has_a_kind():
   keys = {value for name, value in vars(schema).items()
           if isinstance(value, str) and '/' in value and not name.startswith('__')}

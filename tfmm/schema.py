@@ -14,8 +14,11 @@ clip after clip without a gap. One of 'segments' holds only runs of frames aroun
 windows that are spread evenly over the video: a clip is one run, or several that touch,
 clips may overlap, and `segment/*` says where in the clip each window lies.
 
-Nothing is imported here: writer (protobuf), reader (tf.io) and tools share this page.
+Nothing but the standard library is imported here: writer (protobuf), reader (tf.io)
+and tools share this page.
 """
+
+import math
 
 VERSION = 1
 
@@ -28,6 +31,9 @@ MEDIA_ID = 'clip/media_id'  # bytes: the manifest's `video_path`, unchanged
 DATA_PATH = 'clip/data_path'  # bytes: the same text, for readers of MediaSequence
 CLIP_START = 'clip/start/timestamp'  # int64, microseconds
 CLIP_END = 'clip/end/timestamp'  # int64, microseconds
+
+# What a record may be known by, the best first; the last is DMVR's, of other writers.
+NAME_KEYS = (MEDIA_ID, DATA_PATH, EXAMPLE_ID, 'video/filename')
 
 # --- Context: labels -------------------------------------------------------------
 LABEL_INDEX = 'clip/label/index'  # int64 list: positions in dataset_info's `labels`
@@ -50,6 +56,17 @@ SEGMENT_END = 'segment/end/index'  # context, int64 list: its last frame
 SEGMENT_START_TIME = 'segment/start/timestamp'  # int64 list, microseconds
 SEGMENT_END_TIME = 'segment/end/timestamp'  # of the last frame's begin
 FRAMES = ('dense', 'segments')
+
+
+def margin_frames(seconds: float, frame_rate: float) -> int:
+  """Frames that a run has on both sides of a window: whole ones, rounded up.
+
+  Args:
+    seconds: Option `segment_margin_seconds` of the data set.
+    frame_rate: Of its frames, in hertz.
+  """
+  return max(0, math.ceil(seconds * frame_rate - 1e-6))
+
 
 # --- Optical flow: 3-channel JPEG (u, v, 0); as many as frames, the last repeated --
 # uint8 = rint((clip(pixels, +-saturation) + saturation) * 255 / (2 * saturation))

@@ -69,6 +69,9 @@ def inspect(path: str, values) -> int:
   """Does what the flags say; the exit code."""
   if values.limit < 0:
     raise ValueError(f'--limit={values.limit} must be 0 or more')
+  if values.verify and values.html:
+    raise ValueError(f'--verify shows no records and --html={values.html} does: give '
+                     'one of them')
   directory = shard_directory.open_directory(path)
   print(record_text.align(record_text.dataset_lines(directory)))
   if values.verify:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from beam_pipelines import foreign_records
+from beam_pipelines import tfrecord
 from tfmm import schema
 
 
@@ -102,7 +102,7 @@ def damage(directory: Directory) -> Iterator[tuple[str, int, str]]:
       with open(path, 'rb') as file:
         if hashlib.file_digest(file, 'sha256').hexdigest() != sidecar['sha256']:
           raise ValueError('its content is not what was written (sha256)')
-      for _ in foreign_records.read(path):
+      for _ in tfrecord.read(path):
         records += 1
       expected = sidecar.get('num_clips', sidecar['num_videos'])
       if records != expected:

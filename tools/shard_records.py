@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 import shard_directory
-from beam_pipelines import foreign_records
 from beam_pipelines import sequence_example
+from beam_pipelines import tfrecord
 from tfmm import schema
 from tfmm.media import flow as flow_lib
 
@@ -30,7 +30,7 @@ def read(directory: shard_directory.Directory, split: str | None = None,
     if media_id is not None and ids is not None and media_id not in ids:
       continue
     path = directory.path_of(entry['file'])
-    for number, data in enumerate(foreign_records.read(path)):
+    for number, data in enumerate(tfrecord.read(path)):
       record = Record(data, entry['split'], entry['file'], number)
       if media_id is None or record.media_id == media_id:
         yield record
@@ -77,11 +77,11 @@ class Record:
   def arrays(self, key: str) -> list[np.ndarray]:
     """As `features`, of floats: float32 [n] each; quick for long ones."""
     found = self._example.feature_lists.feature_list.get(key)
-    return [_floats(f.float_list) for f in found.feature] if found is not None else []
+    return [*map(sequence_example.floats, found.feature)] if found is not None else []
 
   @property
   def media_id(self) -> str:
-    return self.one(schema.MEDIA_ID) or self.one(schema.DATA_PATH) or ''
+    return next(filter(None, map(self.one, schema.NAME_KEYS)), '')
 
   @property
   def example_id(self) -> str:
@@ -207,10 +207,3 @@ def _count(feature):
 def _values(feature):
   kind = feature.WhichOneof('kind') if feature is not None else None
   return list(getattr(feature, kind).value) if kind else []
-
-
-def _floats(float_list):
-  # The packed floats stand at the end of the message: far quicker than one by one.
-  count = len(float_list.value)
-  data = float_list.SerializeToString()
-  return np.frombuffer(data[len(data) - 4 * count:], '<f4')

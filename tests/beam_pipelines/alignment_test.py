@@ -10,7 +10,7 @@ import pytest
 
 from beam_pipelines import prepare_videos
 from beam_pipelines import sequence_example
-from tests import tfrecord_files
+from beam_pipelines import tfrecord
 from tests import tiny_videos
 from tfmm import schema
 
@@ -39,7 +39,7 @@ def _make(path, times, *, frequency=1000.0, **options):
 
 def _records(out):
   for path in sorted(Path(out).glob('*.tfrecord')):
-    for record in tfrecord_files.read(path):
+    for record in tfrecord.read(path):
       yield sequence_example.SequenceExample.FromString(record)
 
 

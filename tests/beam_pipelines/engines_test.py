@@ -216,7 +216,7 @@ def test_dataflow_takes_the_workers_from_the_container(tmp_path, monkeypatch):
 def test_flink_is_given_the_external_worker_pool():
   arguments = ['--runner=FlinkRunner', '--flink_master=flink.example:8081',
                '--flink_job_server_jar=/opt/beam/flink-job-server.jar',
-               '--environment_type=EXTERNAL', '--environment_config=localhost:50000',
+               '--environment_type=EXTERNAL', '--environment_config=pool.example:50000',
                '--parallelism=4']
   pipeline, is_dry_run = runner.make_pipeline('prepare_videos', arguments)
   assert not is_dry_run
@@ -230,7 +230,7 @@ def test_flink_is_given_the_external_worker_pool():
   environment, = _environments(proto)
   assert environment.urn == 'beam:env:external:v1'
   payload = beam_runner_api_pb2.ExternalPayload.FromString(environment.payload)
-  assert payload.endpoint.url == 'localhost:50000'
+  assert payload.endpoint.url == 'pool.example:50000'
 
 
 # --- The container of the workers ----------------------------------------------------

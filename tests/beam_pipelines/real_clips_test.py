@@ -13,7 +13,7 @@ import pytest
 
 from beam_pipelines import prepare_videos
 from beam_pipelines import sequence_example
-from tests import tfrecord_files
+from beam_pipelines import tfrecord
 from tests import tiny_videos
 from tfmm import schema
 from tfmm.media import video
@@ -67,7 +67,7 @@ def _examples(out):
   """{media id: its records in order}."""
   examples = {}
   for path in sorted(Path(out).glob('*.tfrecord')):
-    for record in tfrecord_files.read(path):
+    for record in tfrecord.read(path):
       example = sequence_example.SequenceExample.FromString(record)
       [name] = example.context.feature[schema.MEDIA_ID].bytes_list.value
       examples.setdefault(name.decode(), []).append(example)

@@ -1,5 +1,7 @@
 """Tests of beam_pipelines.runner."""
 
+import socket
+
 from absl import flags
 import pytest
 
@@ -34,6 +36,14 @@ def test_mistakes(arguments, says):
   with pytest.raises(ValueError) as error:
     runner.make_pipeline('x', arguments)
   assert says in str(error.value)
+
+
+def test_addresses_where_nobody_answers_are_refused():
+  with socket.socket() as sock:
+    sock.bind(('localhost', 0))
+    place = f'localhost:{sock.getsockname()[1]}'
+  with pytest.raises(OSError, match=f'nothing answers at --job_endpoint={place}'):
+    runner.make_pipeline('x', ['--runner=PortableRunner', f'--job_endpoint={place}'])
 
 
 @pytest.mark.parametrize('error, code, says', [

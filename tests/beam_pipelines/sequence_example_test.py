@@ -128,3 +128,12 @@ def test_every_key_of_a_record_is_in_the_schema():
   example = sequence_example.SequenceExample.FromString(_record(_clip()))
   assert set(example.context.feature) <= set(schema.CONTEXT_KINDS)
   assert set(example.feature_lists.feature_list) <= set(schema.LIST_KINDS)
+
+
+def test_floats_come_back():
+  for count in (0, 1, 31, 32, 40000):  # the length takes 1 to 3 bytes
+    values = np.arange(count, dtype=np.float32) / 7
+    example = sequence_example.SequenceExample()
+    sequence_example.set_floats(example, schema.WAVEFORM_FLOATS, values)
+    [feature] = example.feature_lists.feature_list[schema.WAVEFORM_FLOATS].feature
+    np.testing.assert_array_equal(sequence_example.floats(feature), values)

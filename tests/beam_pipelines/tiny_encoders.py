@@ -5,12 +5,15 @@ import json
 import numpy as np
 import tensorflow as tf
 
+from beam_pipelines import feature_config
+from beam_pipelines import feature_encoder
 from tfmm.encoders import resnet
 from tfmm.layers import gated_encoder
 from tfmm.models import fusion
 
 SIZE, DIM = 16, 5
 RATE, SAMPLES, PATCH = 8000, 1600, 400
+SMALL = {'size': SIZE, 'short_side': 24}  # of a view
 
 
 def kernel(rows, seed=0):
@@ -47,6 +50,19 @@ class Listener(tf.Module):
     patches = tf.signal.frame(waveform, PATCH, PATCH)
     embeddings = tf.matmul(patches, self.kernel)
     return embeddings[:, :2], embeddings, tf.abs(patches)
+
+
+def pictures(count=3, frames=1):
+  """Rows of `--view=rgb`: noise, uint8 [count, frames, SIZE, SIZE, 3]."""
+  shape = [count, frames, SIZE, SIZE, 3]
+  return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def open_encoder(path, **options):
+  """The encoder for records of 10 frames a second and sound of 8 kHz."""
+  config = feature_config.FeatureConfig(**{'encoder': str(path), 'steps': 3, **options})
+  return feature_encoder.open_encoder(
+      config, {'frame_rate': 10.0, 'sample_rate': RATE})
 
 
 def looker(path, seed=0, signature=True):

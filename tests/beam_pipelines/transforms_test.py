@@ -10,7 +10,7 @@ from apache_beam.testing import util
 import pytest
 
 from beam_pipelines import config
-from beam_pipelines import shards as shards_lib
+from beam_pipelines import output_directory
 from beam_pipelines import transforms
 from tests import tiny_videos
 from tests.beam_pipelines import tiny_jobs
@@ -58,7 +58,7 @@ def test_pipeline_makes_all_shards(tmp_path):
   with test_pipeline.TestPipeline(runner='FnApiRunner') as pipeline:
     out = pipeline | transforms.PrepareShards(job)
     util.assert_that(out, util.equal_to(names))
-  sidecars = [shards_lib.read_sidecar(job.output_dir, name) for name in names]
+  sidecars = [output_directory.read_sidecar(job.output_dir, name) for name in names]
   assert sum(s['num_videos'] for s in sidecars) == 4
   assert sum(v['seconds'] for s in sidecars for v in s['videos']) == pytest.approx(4.0)
 

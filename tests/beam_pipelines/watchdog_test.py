@@ -37,8 +37,8 @@ def _closed_port():
 
 def test_addresses_where_nobody_answers_are_told():
   port = _closed_port()
-  with pytest.raises(OSError, match=f'nothing answers at --job_endpoint=localhost:{port}'
-                     '.*local_job_service_main'):
+  with pytest.raises(OSError, match='nothing answers at --job_endpoint=localhost:'
+                     f'{port} .*local_job_service_main'):
     watchdog.check_endpoints(_options(f'--job_endpoint=localhost:{port}'))
   with socket.socket() as service:
     service.bind(('localhost', 0))

@@ -120,13 +120,6 @@ def test_runs_find_their_frames():
   np.testing.assert_array_equal(runs.find(tf.range(7)), [0] * 4 + [2] * 3)
 
 
-@pytest.mark.parametrize('seconds, rate, frames', [
-    (.25, 25, 7), (.24, 25, 6), (.2, 10., 2), (0., 30, 0), (.3, 10, 3),
-    (.01, 29.97, 1)])
-def test_a_margin_is_whole_frames_rounded_up(seconds, rate, frames):
-  assert segments.margin_frames(seconds, rate) == frames
-
-
 @pytest.mark.parametrize('stored', [1, 2, 3, 10])
 @pytest.mark.parametrize('asked', [1, 2, 3, 5, 10, 12])
 def test_windows_at_test_time_are_spread_and_halves_go_down(stored, asked):

@@ -3,16 +3,8 @@ import pytest
 import scipy.signal
 import tensorflow as tf
 
+from tests import tiny_sounds
 from tfmm.data import spectrogram
-
-
-def _sound(samples, rate, seed=0):
-  """Chirp, tone, noise and a silent stretch."""
-  t = np.arange(samples) / rate
-  x = .3 * scipy.signal.chirp(t, 50, t[-1], rate * .45) + .2 * np.sin(900 * t)
-  x += np.random.default_rng(seed).normal(0, .02, samples)
-  x[samples // 3:samples // 2] = 0
-  return x.astype(np.float32)
 
 
 def _centred_stft(x, n_fft, window, hop):
@@ -36,7 +28,7 @@ def _close(actual, expected):
     (512, 400, 160, 16000, (257, 101)),
     (256, 256, 64, 1000, (129, 16))])
 def test_log_power_spectrogram(n_fft, window, hop, samples, shape):
-  x = _sound(samples, 24000)
+  x = tiny_sounds.varied(samples, 24000)
   expected = np.log(np.abs(_centred_stft(x, n_fft, window, hop))**2 + 1e-6)
   assert expected.shape == shape
   actual = spectrogram.log_power_spectrogram(
@@ -73,7 +65,7 @@ def _frames(x):
 
 
 def test_yamnet_log_mel():
-  x = _sound(15600, 16000)
+  x = tiny_sounds.varied(15600, 16000)
   frames = _frames(x.astype(np.float64)) * scipy.signal.get_window('hann', 400)
   magnitude = np.abs(np.fft.rfft(frames, 512))
   expected = np.log(magnitude @ _mel_bank(64, 125, 7500) + 1e-3)
@@ -81,7 +73,7 @@ def test_yamnet_log_mel():
 
 
 def test_ast_fbank():
-  x = _sound(16000, 16000)
+  x = tiny_sounds.varied(16000, 16000)
   frames = _frames(x.astype(np.float64) - x.astype(np.float64).mean())
   frames -= frames.mean(1, keepdims=True)
   frames -= .97 * np.concatenate([frames[:, :1], frames[:, :-1]], 1)

@@ -2,23 +2,14 @@
 
 import numpy as np
 import pytest
-import scipy.signal
 import tensorflow as tf
 
+from tests import tiny_sounds
 from tfmm import schema
 from tfmm.data import spectrogram
 from tfmm.media import log_mel
 
 NAMES = list(schema.LOG_MELS)
-
-
-def _sound(samples, rate, seed=0):
-  """Chirp, tone, noise and a silent stretch."""
-  t = np.arange(samples) / rate
-  x = .3 * scipy.signal.chirp(t, 50, t[-1], rate * .45) + .2 * np.sin(900 * t)
-  x += np.random.default_rng(seed).normal(0, .02, samples)
-  x[samples // 3:samples // 2] = 0
-  return x.astype(np.float32)
 
 
 def _length(name):
@@ -50,7 +41,7 @@ def _of_tensorflow(name, piece):
 @pytest.mark.parametrize('name, tail', [('yamnet', 240), ('adamml', 0), ('ast', 0)])
 def test_equals_tensorflows(name, tail, patch):
   rate = schema.LOG_MELS[name]['sample_rate']
-  sound = _sound(int(2.4 * _length(name)), rate)
+  sound = tiny_sounds.varied(int(2.4 * _length(name)), rate)
   got = log_mel.patches(sound, rate, name)
   assert len(got) == 3
   # TensorFlow's are float32: up to 3e-3 off where a band is all but empty.
@@ -64,7 +55,7 @@ def _transform(frame, n_fft):
 
 
 def test_mbt_by_plain_sums():
-  sound = _sound(40000, 16000)
+  sound = tiny_sounds.varied(40000, 16000)
   got = log_mel.patches(sound, 16000, 'mbt')
   assert got.shape == (3, 100, 128)
   hamming = .54 - .46 * np.cos(2 * np.pi * np.arange(400) / 400)
@@ -79,7 +70,7 @@ def test_mbt_by_plain_sums():
 
 
 def test_listen_to_look_by_plain_sums():
-  sound = _sound(24000, 16000)
+  sound = tiny_sounds.varied(24000, 16000)
   got = log_mel.patches(sound, 16000, 'listen_to_look')
   assert got.shape == (2, 101, 40)
 
@@ -166,7 +157,7 @@ def test_another_rate_gives_the_same_picture(name):
 @pytest.mark.parametrize('name', ['yamnet', 'mbt'])
 def test_patches_are_one_picture(name):
   """A cut in the stream does not show: the second patch is that of the whole."""
-  sound, length = _sound(48000, 16000), _length(name)
+  sound, length = tiny_sounds.varied(48000, 16000), _length(name)
   whole = np.concatenate(log_mel.patches(sound, 16000, name))
   shifted = np.concatenate(log_mel.patches(sound[1600:], 16000, name))
   frames = length // 160
@@ -176,7 +167,7 @@ def test_patches_are_one_picture(name):
 @pytest.mark.parametrize('name', ['adamml', 'listen_to_look', 'ast'])
 def test_patches_stand_alone(name):
   rate, length = schema.LOG_MELS[name]['sample_rate'], _length(name)
-  sound = _sound(2 * length, rate)
+  sound = tiny_sounds.varied(2 * length, rate)
   changed = sound.copy()
   changed[length:] *= -.3
   before, after = (log_mel.patches(s, rate, name) for s in (sound, changed))

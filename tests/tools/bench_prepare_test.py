@@ -101,7 +101,8 @@ def test_parts_c_and_d_compare_what_commands_took(capsys, monkeypatch):
   arguments = ['--num_clips=2', '--copies=3', '--repeats=1', '--hours=0.001']
   assert bench_prepare.main(['--parts=c', *arguments]) == 1
   out = capsys.readouterr().out
-  assert '6 videos: one worker 34.0 s (30.0 CPU s, 0.88 cores), two workers 19.0 s' in out
+  assert ('6 videos: one worker 34.0 s (30.0 CPU s, 0.88 cores), '
+          'two workers 19.0 s') in out
   assert '21% of the time' in out and 'without it they are 2.00 times' in out
   assert 'speed of two workers over one: 1.79, goal at least 1.8: MISSED' in out
   assert bench_prepare.main(['--parts=d', *arguments]) == 0

@@ -266,6 +266,13 @@ def test_verify(capsys, data):
       '3 shards, 4 records: sizes, checksums and CRCs are right')
 
 
+def test_verify_with_html_is_refused(capsys, data, tmp_path):
+  page = tmp_path / 'page.html'
+  with pytest.raises(ValueError, match=f'--verify .*--html={page}'):
+    _run(capsys, data, verify=True, html=str(page))
+  assert capsys.readouterr().out == '' and not page.exists()
+
+
 @pytest.mark.parametrize('harm, says', [
     (lambda p, s: p.unlink(), 'it is missing'),
     (lambda p, s: p.write_bytes(p.read_bytes()[:-9]), r'it has \d+ bytes and not \d+'),

@@ -6,28 +6,25 @@ threads.
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import tensorflow as tf
 
-from tfmm import schema
 from tfmm.data import augment as augment_lib
 from tfmm.data import order
-from tfmm.data import reader
+from tfmm.data import placing
 from tfmm.data import requirements
-from tfmm.data import segments
 # The views and the info are part of this module's surface.
+from tfmm.data.difference_views import RgbDifferencePreview, RgbDifferences
 from tfmm.data.flow_views import FlowFrames, FlowPreview
 from tfmm.data.info import DatasetInfo, load_info, reading
-from tfmm.data.views import (
-    LogSpectrogram, RgbFrames, RgbPreview, StoredLogMel, Video)
+from tfmm.data.views import LogSpectrogram, RgbFrames, RgbPreview, StoredLogMel
 
 Augmentation = augment_lib.Augmentation
 
 __all__ = ['Augmentation', 'DatasetInfo', 'DatasetSpec', 'FlowFrames', 'FlowPreview',
-           'LogSpectrogram', 'RgbFrames', 'RgbPreview', 'StoredLogMel', 'load_info',
-           'make_dataset', 'reading']
+           'LogSpectrogram', 'RgbDifferencePreview', 'RgbDifferences', 'RgbFrames',
+           'RgbPreview', 'StoredLogMel', 'load_info', 'make_dataset', 'reading']
 
 _NO_NAMES = ('present', 'label', 'media_id', 'segment_times')
 
@@ -156,58 +153,31 @@ def make_dataset(spec, data_dir, split, *, batch_size, training, seed=0, start_s
   """
   info = load_info(data_dir)
   requirements.check(spec, info)
-  if training:
-    steps = info.steps_per_epoch(split, batch_size)
-    videos = order.training(
-        info, split, batch_size, steps, seed, start_step, spec.shuffle_buffer)
-  else:
-    if drop_remainder:
-      info.steps_per_epoch(split, batch_size)
-    videos = order.stored(info, split)
-  per_step = batch_size
-  if input_context is not None:
-    videos, per_step = order.part(videos, batch_size, input_context)
-  videos = videos.map(
-      _VideoReader(spec, info, training, seed),
-      num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  batches = videos.batch(per_step, drop_remainder=training or drop_remainder)
-  options = tf.data.Options()
-  options.deterministic = True
-  options.experimental_distribute.auto_shard_policy = (
-      tf.data.experimental.AutoShardPolicy.OFF)
-  return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+  return order.batches(
+      [info], split, _VideoReader(spec, info, training, seed), batch_size=batch_size,
+      training=training, seed=seed, start_step=start_step, buffer=spec.shuffle_buffer,
+      drop_remainder=drop_remainder, input_context=input_context)
 
 
 class _VideoReader:
   """(epoch [], serialized [clips]) -> one video's entries of a batch; a tf.data map."""
 
   def __init__(self, spec, info, training, seed):
-    self.spec, self.info, self.training, self.seed = spec, info, training, seed
-    reads = {item for view in spec.views for item in view.reads}
-    options = info.options
-    self.foreign = bool(options.get('foreign'))
-    self.windows = options.get('frames') == 'segments'
-    self.parse = functools.partial(
-        reader.parse, labels=info.labels, multi_label=info.multi_label,
-        sample_rate=options['sample_rate'] if 'waveform' in reads else None,
-        pictures='jpegs' in reads, flow='flow' in reads,
-        log_mels=[n for n, key in schema.LOG_MEL_KEYS.items() if key in reads],
-        windows=self.windows, foreign=self.foreign,
-        frame_rate=options.get('frame_rate'))
+    self.spec, self.training, self.seed = spec, training, seed
+    self.placer = placing.Placer(
+        info, spec.views, spec.window, multi_label=info.multi_label)
 
-  def __call__(self, epoch, serialized):
-    spec, record = self.spec, self.parse(serialized)
+  def __call__(self, entry):
+    epoch, serialized = entry
+    spec, placer = self.spec, self.placer
+    record = placer.parse(serialized)
     count, seed, draw = spec.eval_segments, None, None
     if self.training:
-      chance = augment_lib.fold(
-          order.run_seed(self.seed), epoch, self._number(record, serialized))
+      chance = order.chance(self.seed, epoch, self._name(record, serialized))
       count, seed = spec.num_segments, augment_lib.fold(chance, 0)
       draw = spec.augment.draw(augment_lib.fold(chance, 1))
-    starts = self._starts(record, count, seed)
-    runs = record.runs.find(starts)
-    times = segments.segment_times(record.times, starts, spec.window, record.runs)
-    video = Video(record, starts, runs, tf.gather(record.runs.end, runs), times,
-                  spec.window, draw, spec.augment)
+    video = placer.place(
+        record, placer.starts(record, count, seed), draw, spec.augment)
     built, present = {}, {}
     for view in spec.views:
       value, there = view.build(video, built)
@@ -219,23 +189,12 @@ class _VideoReader:
         'present': tf.stack([present[m] for m in spec.modalities], -1),
         'label': record.label,
         'media_id': record.media_id,
-        'segment_times': tf.cast(times, tf.float32),
+        'segment_times': tf.cast(video.times, tf.float32),
     }
 
-  def _number(self, record, serialized):
-    """What makes a video's chance its own: a hash of its name, or of its content."""
+  def _name(self, record, serialized):
+    """What makes a video's chance its own: its name, or else its content."""
     name = record.media_id
-    if self.foreign:
-      name = tf.cond(
-          tf.strings.length(name) > 0, lambda: name, lambda: serialized[0])
-    return tf.strings.to_hash_bucket_fast(name, 2**31 - 1)
-
-  def _starts(self, record, count, seed):
-    """First frame of each segment: int32 [S]."""
-    window, options = self.spec.window, self.info.options
-    if not self.windows:
-      return segments.window_starts(tf.size(record.times), window, count, seed=seed)
-    margin = segments.margin_frames(
-        options['segment_margin_seconds'], options['frame_rate'])
-    return segments.starts_in_windows(
-        record.windows, window, count, runs=record.runs, margin=margin, seed=seed)
+    if not self.placer.foreign:
+      return name
+    return tf.cond(tf.strings.length(name) > 0, lambda: name, lambda: serialized[0])

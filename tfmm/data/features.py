@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tfmm import schema
-from tfmm.data import augment
 from tfmm.data import info as info_lib
 from tfmm.data import order
+from tfmm.data import reader
 from tfmm.data import segments
 
 _COMMAND = ('python -m beam_pipelines.extract_features --data_dir={data_dir} '
@@ -69,34 +69,19 @@ def make_feature_dataset(feature_dirs: Mapping[str, str], split: str, *,
     ValueError: if directories do not belong together, or the split is too small.
   """
   infos = {name: load_info(path) for name, path in feature_dirs.items()}
-  info = _common(infos, split)
-  if training:
-    steps = info.steps_per_epoch(split, batch_size)
-    ordered = [order.training(i, split, batch_size, steps, seed, start_step,
-                              shuffle_buffer) for i in infos.values()]
-  else:
-    if drop_remainder:
-      info.steps_per_epoch(split, batch_size)
-    ordered = [order.stored(i, split) for i in infos.values()]
-  # Equal tables of shards give equal orders.
-  videos, per_step = tf.data.Dataset.zip(tuple(ordered)), batch_size
-  if input_context is not None:
-    videos, per_step = order.part(videos, batch_size, input_context)
+  _check_alike(infos, split)
 
   def read(*entries):
     return _video(entries, infos, num_steps, seed if training else None)
 
-  videos = videos.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  batches = videos.padded_batch(per_step, drop_remainder=training or drop_remainder)
-  options = tf.data.Options()
-  options.deterministic = True
-  options.experimental_distribute.auto_shard_policy = (
-      tf.data.experimental.AutoShardPolicy.OFF)
-  return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+  return order.batches(
+      list(infos.values()), split, read, batch_size=batch_size, training=training,
+      seed=seed, start_step=start_step, buffer=shuffle_buffer,
+      drop_remainder=drop_remainder, input_context=input_context, padded=True)
 
 
-def _common(infos, split):
-  """The first info, if all are of the same videos and steps."""
+def _check_alike(infos, split):
+  """Refuses directories that are not of the same videos and steps."""
   if not infos:
     raise ValueError('feature_dirs is empty; give {modality: directory}')
   (first, info), *others = infos.items()
@@ -108,7 +93,6 @@ def _common(infos, split):
           f'the features {name!r} of {other.data_dir} and {first!r} of {info.data_dir} '
           f'are of other videos or steps in split {split!r}; extract both from one '
           'data set with the same --steps or --every_seconds')
-  return info
 
 
 def _video(entries, infos, num_steps, seed):
@@ -131,8 +115,7 @@ def _video(entries, infos, num_steps, seed):
   if num_steps is not None:
     chance = None
     if seed is not None:
-      number = tf.strings.to_hash_bucket_fast(first['media_id'], 2**31 - 1)
-      chance = augment.fold(order.run_seed(seed), entries[0][0], number)
+      chance = order.chance(seed, entries[0][0], first['media_id'])
     # A step is a window of one step.
     chosen = segments.window_starts(tf.size(chosen), 1, num_steps, seed=chance)
     chosen = tf.ensure_shape(chosen, [num_steps])
@@ -157,15 +140,11 @@ def _parse(serialized, info):
        schema.present_key(name): tf.io.VarLenFeature(tf.int64)},
       {floats: tf.io.FixedLenSequenceFeature([size], tf.float32),
        times: tf.io.FixedLenSequenceFeature([], tf.int64)})
-  labels = context[schema.LABEL_INDEX].values
-  if info.multi_label:
-    label = tf.minimum(tf.reduce_sum(tf.one_hot(labels, info.num_classes), 0), 1.)
-  else:
-    label = tf.cast(labels[0], tf.int32)
   return {
       'floats': lists[floats],
       'present': tf.cast(context[schema.present_key(name)].values, tf.float32),
       'times': tf.cast(lists[times] / schema.MICROSECONDS, tf.float32),
-      'label': label,
+      'label': reader.label(context[schema.LABEL_INDEX].values, info.num_classes,
+                            info.multi_label, context[schema.MEDIA_ID]),
       'media_id': context[schema.MEDIA_ID],
   }

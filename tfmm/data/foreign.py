@@ -17,9 +17,6 @@ import tensorflow as tf
 
 from tfmm import schema
 
-VIDEO_FILENAME = 'video/filename'  # context, bytes: of DMVR
-
-_NAMES = (schema.MEDIA_ID, schema.DATA_PATH, schema.EXAMPLE_ID, VIDEO_FILENAME)
 _UNKNOWN = -2**62  # microseconds: no clip begins or ends there
 
 
@@ -27,7 +24,7 @@ def context_features():
   """What is parsed of the context, with defaults where ours has none."""
   one = lambda kind, default: tf.io.FixedLenFeature([], kind, default)
   return {
-      **{key: one(tf.string, '') for key in _NAMES},
+      **{key: one(tf.string, '') for key in schema.NAME_KEYS},
       **{key: tf.io.RaggedFeature(tf.string)
          for key in (schema.LABEL_TEXT, schema.LABEL_STRING)},
       schema.LABEL_INDEX: tf.io.RaggedFeature(tf.int64),
@@ -39,7 +36,7 @@ def context_features():
 
 def media_id(context):
   """The first name that the first clip has: string []; empty if it has none."""
-  names = tf.stack([context[key][0] for key in _NAMES])
+  names = tf.stack([context[key][0] for key in schema.NAME_KEYS])
   # The place of the first one that is not empty, or 0.
   return names[tf.argmax(tf.cast(tf.strings.length(names) > 0, tf.int32))]
 

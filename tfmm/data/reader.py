@@ -93,7 +93,7 @@ def parse(serialized, *, labels, multi_label, sample_rate=None, pictures=True,
     sound = sound[:, tf.newaxis] if windows else sound[tf.newaxis]
   return Record(
       media_id=media_id,
-      label=_label(indices, len(labels), multi_label, media_id),
+      label=label(indices, len(labels), multi_label, media_id),
       times=times,
       runs=clips if windows else segments.Runs.of_lengths(tf.shape(times)),
       clips=clips,
@@ -140,6 +140,22 @@ def _features(*, sample_rate, pictures, flow, log_mels, windows, foreign):
     }
   lists |= {schema.LOG_MEL_KEYS[name]: tf.float32 for name in log_mels}
   return context, {key: tf.io.RaggedFeature(kind) for key, kind in lists.items()}
+
+
+def label(indices, num_classes, multi_label, media_id):
+  """The label of one video: int32 [], or float32 [C] of 0/1 for several labels.
+
+  Args:
+    indices: int64 [labels], positions among the classes.
+    num_classes: C.
+    multi_label: whether labels become a multi-hot vector.
+    media_id: string [], for the error of a video without any.
+  """
+  if multi_label:
+    return tf.minimum(tf.reduce_sum(tf.one_hot(indices, num_classes), 0), 1.)
+  with tf.control_dependencies([tf.debugging.Assert(
+      tf.size(indices) > 0, ['a video has no known label:', media_id])]):
+    return tf.cast(indices[0], tf.int32)
 
 
 def decode_jpeg(jpeg):
@@ -210,11 +226,3 @@ def _log_mel(values, name):
   return LogMel(
       patches=tf.reshape(values.flat_values, [-1, *shape]),
       counts=tf.cast(values.row_lengths(), tf.int32))
-
-
-def _label(indices, num_classes, multi_label, media_id):
-  if multi_label:
-    return tf.minimum(tf.reduce_sum(tf.one_hot(indices, num_classes), 0), 1.)
-  with tf.control_dependencies([tf.debugging.Assert(
-      tf.size(indices) > 0, ['a video has no known label:', media_id])]):
-    return tf.cast(indices[0], tf.int32)

@@ -3,7 +3,6 @@
 import math
 
 from tfmm import schema
-from tfmm.data import segments
 
 
 def check(spec, info):
@@ -62,7 +61,7 @@ def _check_windows(spec, options, where):
         f'{prepared} and --segment_frames={stored}, and segments of this run span '
         f'{spec.window} frames; prepare with --segment_frames={spec.window} or '
         '--frames=dense')
-  margin = segments.margin_frames(seconds, rate)
+  margin = schema.margin_frames(seconds, rate)
   # What is stored from the first frame of a segment on: it lies in the window's middle.
   ahead = stored - (stored - spec.window) // 2
   for view in spec.views:

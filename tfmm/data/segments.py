@@ -11,7 +11,6 @@ that were chosen when it was prepared. Nothing is read across the border of a ru
 Letters: T frames of the record, S segments, F frames of a segment, R runs.
 """
 
-import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -32,16 +31,6 @@ class Runs(NamedTuple):
   def find(self, frames):
     """The runs that frames lie in: int32 [...] -> int32 [...]."""
     return tf.searchsorted(self.begin, frames, side='right') - 1
-
-
-def margin_frames(seconds, frame_rate):
-  """Frames that a run has on both sides of a window: whole ones, rounded up.
-
-  Args:
-    seconds: option `segment_margin_seconds` of the data set.
-    frame_rate: Hz of its frames.
-  """
-  return max(0, math.ceil(seconds * frame_rate - 1e-6))
 
 
 def window_starts(num_frames, window, num_segments, *, seed=None):
@@ -92,7 +81,7 @@ def starts_in_windows(windows, window, num_segments, *, runs, margin, seed=None)
       is, the segment starts with its run.
     num_segments: S.
     runs: the record's `Runs`.
-    margin: frames, see `margin_frames`.
+    margin: frames, see `schema.margin_frames`.
     seed: int tensor [2] for random starts, None for uniform ones.
 
   Returns:

@@ -6,128 +6,39 @@ belongs to), `reads` (which costly lists of the record it needs: 'jpegs', 'flow'
 of it:
 
 * `spec()`: the `tf.TensorSpec` of one segment;
-* `build(video, built)`: the view of all segments of one `Video`, and which of them are
-  present. `built` holds the views made before it, by name.
+* `build(video, built)`: the view of all segments of one `placing.Video`, and which of
+  them are present. `built` holds the views made before it, by name.
 
-A visual view also has `num_frames` and `stride`, which decide how long a segment is.
-Views of optical flow are in `flow_views`.
+A visual view also has `num_frames` and `stride`, which decide how long a segment is;
+what visual views share is in `pictures`. Views of optical flow are in `flow_views`.
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import tensorflow as tf
 
 from tfmm import schema
 from tfmm.data import augment
+from tfmm.data import pictures
 from tfmm.data import reader
 from tfmm.data import segments
 from tfmm.data import spectrogram
 
 
-class Video(NamedTuple):
-  """A record with its segments placed."""
-
-  record: reader.Record
-  starts: tf.Tensor  # int32 [S], first frame of each segment
-  runs: tf.Tensor  # int32 [S], the run of the record that each segment lies in
-  ends: tf.Tensor  # int32 [S], one past the last frame of that run
-  times: tf.Tensor  # float64 [S, 2] seconds
-  window: int  # frames of a segment
-  draw: augment.Draw | None  # None at test time
-  augmentation: augment.Augmentation
-
-
-def check_crop(view):
-  """Refuses sizes of a visual view that do not fit together, with a ValueError."""
-  for field in ('num_frames', 'stride', 'size'):
-    if getattr(view, field) < 1:
-      raise ValueError(f'{field}={getattr(view, field)} of view {view.name!r} '
-                       'must be at least 1')
-  lowest, highest = view.scale_range
-  if lowest > highest:
-    raise ValueError(f'scale_range={view.scale_range} of view {view.name!r}: '
-                     'give the lower bound first')
-  if view.size > min(view.short_side, lowest):
-    raise ValueError(
-        f'size={view.size} of view {view.name!r} does not fit into short_side='
-        f'{view.short_side} and scale_range={view.scale_range}; raise them to '
-        f'{view.size} or more')
-
-
-def crop(frames, draw, view):
-  """The centre crop of a visual view, or what the video's draw says.
-
-  Args:
-    frames: uint8 [N, H, W, C].
-    draw: the video's `Draw`; None at test time.
-    view: has `size`, `short_side` and `scale_range`.
-
-  Returns:
-    uint8 [N, size, size, C].
-  """
-  if draw is None:
-    return augment.centre_crop(frames, size=view.size, short_side=view.short_side)
-  return augment.random_crop(
-      frames, draw, size=view.size, scale_range=view.scale_range)
-
-
-def shrink(clips, frames, size):
-  """Some frames of each segment, bilinear: [S, F, H, W, C] -> [S, f, size, size, C].
-
-  Args:
-    clips: of any dtype.
-    frames: which of F.
-    size: pixels of the square.
-
-  Returns:
-    float32.
-  """
-  # [S, F, ...] -> [S, f, ...] -> [S * f, ...]
-  chosen = tf.gather(clips, frames, axis=1)
-  flat = tf.reshape(chosen, tf.concat([[-1], tf.shape(chosen)[2:]], 0))
-  small = tf.image.resize(flat, [size, size])
-  return tf.reshape(small, [-1, len(frames), size, size, clips.shape[-1]])
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RgbFrames:
-  """Frames of a segment: uint8 [S, F, size, size, 3].
-
-  Attributes:
-    name: key in the batch.
-    modality: what it is charged to.
-    num_frames: F.
-    stride: distance of two frames, in frames of the record.
-    size: pixels of the square crop.
-    short_side: pixels of the short side before the centre crop, at test time.
-    scale_range: (lowest, highest) short side before the random crop, in training.
-  """
+class RgbFrames(pictures.Frames):
+  """Frames of a segment: uint8 [S, F, size, size, 3]; see `pictures.Frames`."""
 
   reads = ('jpegs',)
+  channels = 3
 
   name: str = 'rgb'
   modality: str = 'rgb'
-  num_frames: int = 8
-  stride: int = 4
-  size: int = 224
-  short_side: int = 256
-  scale_range: tuple[int, int] = (256, 320)
-
-  def __post_init__(self):
-    check_crop(self)
-
-  def spec(self):
-    shape = [self.num_frames, self.size, self.size, 3]
-    return tf.TensorSpec(shape, tf.uint8)
 
   def build(self, video, built):
     del built
-    record = video.record
-    indices = segments.frame_indices(
-        video.starts, self.num_frames, self.stride, video.ends)
-    frames, places = reader.decode_frames(record.jpegs, indices)
-    frames = crop(frames, video.draw, self)
+    frames, places = reader.decode_frames(video.record.jpegs, self.indices(video))
+    frames = self.crop(frames, video.draw)
     if video.draw is not None:
       frames = augment.jitter_colours(
           frames, augment.fold(video.draw.seed, 0),
@@ -139,33 +50,14 @@ class RgbFrames:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RgbPreview:
-  """A policy's small look: float32 0..255 [S, f, size, size, 3].
+class RgbPreview(pictures.Preview):
+  """A small look: float32 0..255 [S, f, size, size, 3]; see `pictures.Preview`."""
 
-  Bilinear from the crop of `source`, as AdaMML's policy gets it.
-
-  Attributes:
-    name: key in the batch.
-    modality: what it is charged to.
-    source: the view whose crop is shrunk; it stands before this one in a spec.
-    frames: which of the source's frames.
-    size: pixels of the square.
-  """
-
-  reads = ()
+  channels = 3
 
   name: str = 'rgb_preview'
   modality: str = 'rgb'
   source: str = 'rgb'
-  frames: tuple[int, ...] = (0, 2, 4, 6)
-  size: int = 160
-
-  def spec(self):
-    return tf.TensorSpec([len(self.frames), self.size, self.size, 3], tf.float32)
-
-  def build(self, video, built):
-    small = shrink(built[self.source], self.frames, self.size)
-    return small, tf.ones_like(video.starts, tf.float32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tfmm import schema
 from tfmm.media import MediaError
 from tfmm.media import audio
 from tfmm.media import container
@@ -128,7 +128,7 @@ def stream_clips(
     total, may_seek = _count_frames(path, new_grid)
     spans = iter(windows.spread(
         total, num_windows=keep.count, window_frames=keep.frames,
-        margin_frames=math.ceil(keep.margin_seconds * frame_rate - 1e-6),
+        margin_frames=schema.margin_frames(keep.margin_seconds, frame_rate),
         clip_frames=max(clip_frames, keep.frames)))
   builder = _Builder(new_grid(), spans, audio.Placer(sample_rate),
                      video.Scaler(short_side), encode, flow, is_dense=keep is None)
