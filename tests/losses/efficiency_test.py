@@ -22,6 +22,36 @@ def test_squared_share_where_right_and_a_constant_where_wrong():
       penalty(BATCH, said()), [.5 ** 2 + .05 * .75 ** 2, 10.], rtol=1e-6)
 
 
+@pytest.mark.parametrize('place, wrong', [
+    ('official', 10.), ('paper', (1. + .05 + .2) * 10.)])
+def test_both_places_of_gamma_in_numpy(place, wrong):
+  """Eq. 4 has gamma inside the sum over modalities; the authors' code adds it once."""
+  rng = np.random.default_rng(0)
+  gates = (rng.random([6, 4, 3]) > .5).astype(np.float32)
+  logits, label = rng.normal(size=[6, 3]), np.array([0, 1, 2, 0, 1, 2])
+  penalty = efficiency.SelectionPenalty(
+      weights={'rgb': 1., 'audio': .05, 'flow': .2}, wrong_penalty_place=place)
+  found = penalty({'label': tf.constant(label)}, base.Recognition(
+      tf.constant(logits, tf.float32), tf.constant(gates), tf.constant(gates), {}))
+  correct = logits.argmax(1) == label
+  assert 0 < correct.sum() < 6
+  spent = (gates.mean(1) ** 2 * [1., .2, .05]).sum(1)  # rgb, flow, audio
+  np.testing.assert_allclose(found, np.where(correct, spent, wrong), rtol=1e-5)
+
+
+@pytest.mark.parametrize('place', efficiency.WRONG_PENALTY_PLACES)
+@pytest.mark.parametrize('kind', efficiency.PENALTY_TYPES)
+def test_no_efficiency_loss_is_zero_with_a_gradient_of_zero(kind, place):
+  penalty = efficiency.SelectionPenalty(
+      weights={'rgb': 0., 'audio': 0.}, wrong_penalty=0., penalty_type=kind,
+      wrong_penalty_place=place)
+  with tf.GradientTape() as tape:
+    tape.watch(GATES)
+    found = penalty(BATCH, said(GATES))
+  np.testing.assert_array_equal(found, [0., 0.])
+  np.testing.assert_array_equal(tape.gradient(found, GATES), tf.zeros_like(GATES))
+
+
 def test_mean_share_for_every_video():
   penalty = efficiency.SelectionPenalty(
       weights={'audio': .05, 'rgb': 1.}, penalty_type='mean')  # any order of names
@@ -43,7 +73,8 @@ def test_being_wrong_has_no_gradient():
 
 @pytest.mark.parametrize('options, word', [
     ({'weights': {'smell': 1.}}, 'smell'),
-    ({'weights': {'rgb': 1.}, 'penalty_type': 'cubed'}, 'cubed')])
+    ({'weights': {'rgb': 1.}, 'penalty_type': 'cubed'}, 'cubed'),
+    ({'weights': {'rgb': 1.}, 'wrong_penalty_place': 'once'}, 'once')])
 def test_bad_options_are_refused(options, word):
   with pytest.raises(ValueError, match=word):
     efficiency.SelectionPenalty(**options)

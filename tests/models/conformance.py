@@ -30,8 +30,20 @@ def some_closed(batch, seed=3):
   return {**batch, 'present': tf.constant(present, tf.float32)}
 
 
-def check_result(model, batch):
-  result = model(batch)
+def settle(model, batch, phases):
+  """`tiny_models.settle` of a model that may train in these phases only."""
+  norms = [m for m in model.submodules if hasattr(m, 'moving_variance')]
+  momentum = [norm.momentum for norm in norms]
+  for norm in norms:
+    norm.momentum = 0.
+  for frozen in phases:
+    model(batch, training=True, frozen=frozen, seed=tiny_models.SEED)
+  for norm, value in zip(norms, momentum):
+    norm.momentum = value
+
+
+def check_result(model, batch, seed):
+  result = model(batch, seed=seed)
   videos, segments, modalities = batch['present'].shape
   assert result.logits.shape == (videos, model.num_classes)
   assert result.gates.shape == result.ran.shape == (videos, segments, modalities)
@@ -43,12 +55,12 @@ def check_result(model, batch):
   assert np.isfinite(result.logits.numpy()).all()
 
 
-def check_mask_equals_gather(model, batch, tolerance):
+def check_mask_equals_gather(model, batch, seed, tolerance):
   model.skip = 'mask'
-  masked = model(batch)
+  masked = model(batch, seed=seed)
   model.skip = 'gather'
-  gathered = model(batch)
-  graph = tf.function(lambda b: model(b))(batch)
+  gathered = model(batch, seed=seed)
+  graph = tf.function(lambda b: model(b, seed=seed))(batch)
   model.skip = 'mask'
   for other in (gathered, graph):
     np.testing.assert_allclose(
@@ -69,19 +81,19 @@ def check_stream_equals_whole(model, batch):
     model.skip = 'mask'
 
 
-def check_rows_executed(model, batch):
+def check_rows_executed(model, batch, seed):
   counters = {}
   for modality, encoder in model.encoders.items():
     counters[modality] = encoder.backbone = RowCounter(encoder.backbone)
   model.skip = 'gather'
-  ran = model(batch).ran.numpy()
+  ran = model(batch, seed=seed).ran.numpy()
   model.skip = 'mask'
   for i, modality in enumerate(model.modalities):
     assert counters[modality].rows == ran[:, :, i].sum()
     model.encoders[modality].backbone = counters[modality].backbone
 
 
-def check_padding(model, batch):
+def check_padding(model, batch, seed):
   def padded(x):
     return tf.concat([x, tf.ones_like(x)[:, :2]], 1)
   views = model.input_specs()
@@ -89,35 +101,39 @@ def check_padding(model, batch):
   longer['present'] = tf.concat(
       [batch['present'], tf.zeros_like(batch['present'])[:, :2]], 1)
   segments = batch['present'].shape[1]
-  short, long = model(batch), model(longer)
+  short, long = model(batch, seed=seed), model(longer, seed=seed)
   np.testing.assert_allclose(long.logits, short.logits, rtol=1e-4, atol=1e-4)
   np.testing.assert_array_equal(long.ran[:, :segments], short.ran)
   assert not long.ran[:, segments:].numpy().any()
 
 
-def check_gradients(model, batch):
+def check_gradients(model, batch, phases):
   groups = model.variable_groups()
   moved = [v.ref() for group in groups.values() for v in group]
   assert sorted(map(id, moved)) == sorted(set(map(id, moved)))
   assert {v.ref() for v in model.trainable_variables} == set(moved)
-  with tf.GradientTape() as tape:
-    result = model(batch, training=True, seed=tiny_models.SEED)
-    loss = tf.reduce_sum(
-        tf.nn.sparse_softmax_cross_entropy_with_logits(batch['label'], result.logits))
-  for variable, gradient in zip(
-      model.trainable_variables, tape.gradient(loss, model.trainable_variables)):
-    assert gradient is not None, f'{variable.name} gets no gradient'
-    assert np.isfinite(tf.convert_to_tensor(gradient).numpy()).all(), variable.name
+  assert set(groups) == {g for frozen in phases for g in groups if g not in frozen}
+  for frozen in phases:
+    moving = [v for g in groups if g not in frozen for v in groups[g]]
+    with tf.GradientTape() as tape:
+      result = model(batch, training=True, frozen=frozen, seed=tiny_models.SEED)
+      loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
+          batch['label'], result.logits))
+    for variable, gradient in zip(moving, tape.gradient(loss, moving)):
+      assert gradient is not None, f'{variable.name} gets no gradient'
+      assert np.isfinite(tf.convert_to_tensor(gradient).numpy()).all(), variable.name
 
 
-def check_training_is_repeatable(model, batch):
+def check_training_is_repeatable(model, batch, frozen):
+  def train(seed):
+    return model(batch, training=True, frozen=frozen, seed=seed)
   stored = model.get_weights()
-  first = model(batch, training=True, seed=tiny_models.SEED)
+  first = train(tiny_models.SEED)
   model.set_weights(stored)
-  again = model(batch, training=True, seed=tiny_models.SEED)
+  again = train(tiny_models.SEED)
   np.testing.assert_array_equal(first.logits, again.logits)
   np.testing.assert_array_equal(first.gates, again.gates)
-  other = model(batch, training=True, seed=tiny_models.SEED + 1)
+  other = train(tiny_models.SEED + 1)
   assert not np.array_equal(first.logits, other.logits)
 
 
@@ -130,15 +146,16 @@ def check_frozen_groups(model, batch):
     np.testing.assert_array_equal(variable.numpy(), before[variable.ref()])
 
 
-def check_save_and_load(make_model, model, batch, folder):
+def check_save_and_load(make_model, model, batch, seed, folder):
   path = tf.train.Checkpoint(model=model).save(str(folder / 'ckpt'))
   other = make_model()
-  assert not np.allclose(other(batch).logits, model(batch).logits)
+  said = model(batch, seed=seed).logits
+  assert not np.allclose(other(batch, seed=seed).logits, said)
   tf.train.Checkpoint(model=other).restore(path).assert_existing_objects_matched()
-  np.testing.assert_array_equal(other(batch).logits, model(batch).logits)
+  np.testing.assert_array_equal(other(batch, seed=seed).logits, said)
 
 
-def check_cost(model, batch):
+def check_cost(model, seed):
   """Reported multiply-adds equal those of the whole model's graph."""
   segments = 2
   specs = {k: tf.TensorSpec([1, segments, *s.shape[2:]], s.dtype)
@@ -147,7 +164,8 @@ def check_cost(model, batch):
   names = tuple(specs)
   model.skip = 'mask'
   whole = gflops.count_macs(
-      lambda *tensors: model(dict(zip(names, tensors))).logits, *specs.values())
+      lambda *tensors: model(dict(zip(names, tensors)), seed=seed).logits,
+      *specs.values())
   cost = model.segment_cost()
   for convention in ('conv', 'papers'):
     parts = sum(
@@ -172,24 +190,32 @@ def check_bad_inputs(model, batch):
       raise AssertionError(f'accepted a batch with a bad {word}')
 
 
-def check_model(make_model, folder):
-  """Every law, on a model that `make_model()` builds."""
+def check_model(make_model, folder, *, seed=None, phases=((),)):
+  """Every law, on a model that `make_model()` builds.
+
+  Args:
+    make_model: without arguments.
+    folder: for checkpoints.
+    seed: int64 [2], for a model that draws something at test time too.
+    phases: the frozen groups of each phase in which the model may train.
+  """
   model = make_model()
   assert isinstance(model, base.GatedMultimodalModel)
   full = tiny_models.batch(model)
-  check_mask_equals_gather(model, some_closed(full), tolerance=1e-5)
+  check_mask_equals_gather(model, some_closed(full), seed, tolerance=1e-5)
   # Statistics of a batch this small divide by small numbers and magnify the noise
   # that another number of rows makes in float32.
-  tiny_models.settle(model, full)
+  settle(model, full, phases)
   for batch in (full, some_closed(full)):
-    check_result(model, batch)
-    check_mask_equals_gather(model, batch, tolerance=1e-4)
+    check_result(model, batch, seed)
+    check_mask_equals_gather(model, batch, seed, tolerance=1e-4)
     check_stream_equals_whole(model, batch)
-    check_rows_executed(model, batch)
-    check_padding(model, batch)
-  check_gradients(model, full)
-  check_training_is_repeatable(model, full)
+    check_rows_executed(model, batch, seed)
+    check_padding(model, batch, seed)
+  check_gradients(model, full, phases)
+  for frozen in phases:
+    check_training_is_repeatable(model, full, frozen)
   check_frozen_groups(model, full)
-  check_save_and_load(make_model, model, full, folder)
-  check_cost(model, full)
+  check_save_and_load(make_model, model, full, seed, folder)
+  check_cost(model, seed)
   check_bad_inputs(model, full)

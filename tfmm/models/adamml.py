@@ -1,4 +1,4 @@
-"""AdaMML: Adaptive Multi-Modal Learning (Panda et al., sections 3 and 4.1)."""
+"""AdaMML: Adaptive Multi-Modal Learning (Panda et al., sections 3 and 4)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
+from tfmm.layers import fusion as fusion_layer
 from tfmm.layers import gated_encoder, gflops, gumbel, lstm, randomness
-from tfmm.models import base, fusion
+from tfmm.models import base, fusion, random_policy
 
 _GUMBEL_SALT = 102
-TEST_GATES = ('argmax', 'sample')
+DECISIONS = ('per_modality', 'joint')
+TRAIN_GATES = ('policy', 'random')
+TEST_GATES = ('argmax', 'sample', 'random')
 
 
 class Policy(tf.keras.layers.Layer):
@@ -18,36 +21,45 @@ class Policy(tf.keras.layers.Layer):
 
   Features of all views are concatenated, pass two fully connected layers and an LSTM
   over the segments; one linear head per decision (section 3.2). The LSTM is causal:
-  a segment's decision depends on it and on earlier segments alone.
+  a segment's decision depends on it and on earlier segments alone. Without an LSTM,
+  it depends on that segment alone.
 
   Args:
     encoders: {view: backbone}; the backbones see every segment, whatever is decided.
-    num_decisions: M.
+    num_decisions: M, or 1 for a joint decision.
     joint_dim: width of both fully connected layers (2048 in the paper).
-    lstm_units: 256 in the paper.
+    lstm_units: 256 in the paper. None leaves the LSTM out: the heads read the joint
+      features ("Effectiveness of LSTM", section 4.3).
     feed_back_logits: whether the LSTM also reads the raw logits of the segment before
-      (zeros at first). The authors' code does; Eq. 1 does not have them.
+      (zeros at first). The authors' code does; Eq. 1 does not have them. Without an
+      LSTM there is nothing to feed and it is not read.
   """
 
   def __init__(self, *, encoders: Mapping[str, tf.keras.layers.Layer],
-               num_decisions: int, joint_dim: int = 2048, lstm_units: int = 256,
-               feed_back_logits: bool = True):
+               num_decisions: int, joint_dim: int = 2048,
+               lstm_units: int | None = 256, feed_back_logits: bool = True):
     super().__init__(name='policy', dtype='float32', autocast=False)
     if not encoders:
       raise ValueError('a policy needs at least one encoder; encoders is empty.')
-    self.encoders = dict(encoders)
+    if lstm_units is not None and lstm_units < 1:
+      raise ValueError(
+          f'lstm_units is {lstm_units}; it must be 1 or more, or None for a policy '
+          'without an LSTM.')
+    # Sorted: a run's configuration has dictionaries in the order of their keys.
+    self.encoders = dict(sorted(encoders.items()))
     self.num_decisions = num_decisions
-    self.joint = []
-    dim = sum(e.feature_dim for e in self.encoders.values())
-    for i in range(2):
-      self.joint.append(_linear(joint_dim, dim, f'joint_{i}', activation='relu'))
-      dim = joint_dim
-    feedback = 2 * num_decisions if feed_back_logits else 0
-    self.cell = lstm.LSTMCell(lstm_units, input_dim=dim, feedback_dim=feedback)
-    self.heads = _linear(2 * num_decisions, lstm_units, 'heads')
+    self.joint = fusion_layer.joint_layers(
+        joint_dim, input_dim=sum(e.feature_dim for e in self.encoders.values()))
+    self.cell, heads_dim = None, joint_dim
+    if lstm_units is not None:
+      feedback = 2 * num_decisions if feed_back_logits else 0
+      self.cell = lstm.LSTMCell(lstm_units, input_dim=joint_dim, feedback_dim=feedback)
+      heads_dim = lstm_units
+    self.heads = fusion_layer.linear(
+        2 * num_decisions, input_dim=heads_dim, name='heads')
 
   def call(self, clips, training=False):
-    """{view: [B, S, *row]} -> gate logits [B, S, M, 2] of (skip, run)."""
+    """{view: [B, S, *row]} -> gate logits [B, S, num_decisions, 2] of (skip, run)."""
     views = [clips[v] for v in self.encoders]
     segments = views[0].shape[1]
     if segments is None:
@@ -60,31 +72,27 @@ class Policy(tf.keras.layers.Layer):
     joint = tf.concat(features, -1)  # [B * S, D]
     for layer in self.joint:
       joint = layer(joint)
-    joint = tf.reshape(joint, [batch, segments, joint.shape[-1]])  # [B, S, joint_dim]
+    if self.cell is None:
+      logits = self.heads(joint)  # [B * S, 2 * num_decisions]
+    else:
+      joint = tf.reshape(joint, [batch, segments, joint.shape[-1]])
+      logits = self._scan(joint)  # [B, S, 2 * num_decisions]
+    return tf.reshape(logits, [batch, segments, self.num_decisions, 2])
+
+  def _scan(self, joint):
+    """Joint features [B, S, joint_dim] -> logits [B, S, 2 * num_decisions]."""
+    batch = tf.shape(joint)[0]
     state = self.cell.zero_state(batch)
     logits = tf.zeros([batch, 2 * self.num_decisions])
     weights = self.cell.weights_of_a_step()
     heads = [tf.convert_to_tensor(v) for v in (self.heads.kernel, self.heads.bias)]
     steps = []
-    for t in range(segments):
+    for t in range(joint.shape[1]):
       state = self.cell(joint[:, t], state, logits, weights=weights)
       logits = tf.matmul(state[0], heads[0], name='heads') + heads[1]
       steps.append(logits)
       weights, heads = lstm.hand_on(weights), lstm.hand_on(heads)
-    # S x [B, 2M] -> [B, S, M, 2]
-    return tf.reshape(
-        tf.stack(steps, 1), [batch, segments, self.num_decisions, 2])
-
-
-def _linear(units: int, input_dim: int, name: str, activation: str | None = None):
-  """A fully connected layer that starts as PyTorch's, which the authors trained."""
-  limit = input_dim ** -0.5
-  kernel, bias = (tf.keras.initializers.RandomUniform(-limit, limit) for _ in range(2))
-  layer = tf.keras.layers.Dense(
-      units, activation=activation, kernel_initializer=kernel, bias_initializer=bias,
-      name=name, dtype='float32')
-  layer.build([None, input_dim])
-  return layer
+    return tf.stack(steps, 1)
 
 
 class AdaMML(fusion.LateFusion):
@@ -97,33 +105,72 @@ class AdaMML(fusion.LateFusion):
     fusion: see `LateFusion`.
     dropout: rate before each classifier.
     initial_temperature: of the Gumbel-softmax; training anneals it.
-    test_gate: 'argmax', or 'sample' as the authors' evaluation does (it needs a seed).
+    decisions: 'per_modality', or 'joint' for one decision that selects or skips all
+      modalities of a segment ("Policy Design", section 4.3).
+    train_gate: where gates come from while the recognition network trains and the
+      policy rests: the 'policy', or 'random' ("Random (Train)" of Table 8). A policy
+      that trains decides itself.
+    test_gate: 'argmax'; 'sample' as the authors' evaluation does; or 'random'
+      ("Random (Test)" of Table 8). The last two need a seed. The policy's cost is
+      part of all three.
+    random_rate: probability that a random gate is open.
   """
 
   def __init__(self, *, encoders: Mapping[str, gated_encoder.GatedEncoder],
                policy: Callable[..., Policy], num_classes: int,
                fusion: str = 'weighted', dropout: float = .5,
-               initial_temperature: float = 5., test_gate: str = 'argmax'):
+               initial_temperature: float = 5., decisions: str = 'per_modality',
+               train_gate: str = 'policy', test_gate: str = 'argmax',
+               random_rate: float = .5):
     super().__init__(
         encoders=encoders, num_classes=num_classes, fusion=fusion, dropout=dropout)
-    if test_gate not in TEST_GATES:
-      raise ValueError(f'test_gate is {test_gate!r}; it must be one of {TEST_GATES}.')
-    self.policy = policy(num_decisions=len(self.modalities))
+    _check_choice('decisions', decisions, DECISIONS)
+    _check_choice('train_gate', train_gate, TRAIN_GATES)
+    _check_choice('test_gate', test_gate, TEST_GATES)
+    random_policy.check_rate('random_rate', random_rate)
+    if not initial_temperature > 0:
+      raise ValueError(
+          f'initial_temperature is {initial_temperature}; it must be above 0, since '
+          'gradients are divided by it. Training sets its own: '
+          'phases.adamml_phases.initial_temperature.')
+    self.num_decisions = 1 if decisions == 'joint' else len(self.modalities)
+    self.policy = policy(num_decisions=self.num_decisions)
+    self.train_gate = train_gate
     self.test_gate = test_gate
+    self.random_rate = random_rate
     self.temperature = tf.Variable(
         initial_temperature, trainable=False, name='temperature',
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
   def decide(self, clips, present, *, training, seed):
+    kind = self._gate_kind(training)
+    if kind != 'argmax' and seed is None:
+      raise ValueError(f'test_gate={kind!r} needs seed=int64 [2]; it is None.')
     logits = self.policy(clips, training=training['policy'])
-    if any(training.values()) or self.test_gate == 'sample':
-      if seed is None:
-        raise ValueError("test_gate='sample' needs seed=int64 [2]; it is None.")
+    if kind == 'argmax':
+      gates = gumbel.argmax_gate(logits)
+    elif kind == 'sample':
       gates = gumbel.sample_gate(
           logits, self.temperature, randomness.fold_seed(seed, _GUMBEL_SALT))
     else:
-      gates = gumbel.argmax_gate(logits)
-    return gates * present, {'gate_logits': logits}
+      gates = random_policy.random_gates(
+          present, self.num_decisions, rate=self.random_rate, seed=seed)
+    # [B, S, num_decisions, 2] -> [B, S, M, 2]: a joint decision holds for all.
+    each = tf.concat([tf.shape(present), [2]], 0)
+    return gates * present, {'gate_logits': tf.broadcast_to(logits, each)}
+
+  def _gate_kind(self, training: Mapping[str, bool]) -> str:
+    """'argmax', 'sample' or 'random'."""
+    if not any(training.values()):
+      return self.test_gate
+    if self.train_gate == 'policy' or not training['recognition']:
+      return 'sample'
+    if training['policy']:
+      raise ValueError(
+          "train_gate='random' needs a policy that rests while the recognition "
+          'network trains, and both are in training mode; set '
+          "phases.adamml_phases.frozen_batch_statistics = 'frozen'.")
+    return 'random'
 
   def variable_groups(self):
     policy = list(self.policy.trainable_variables)
@@ -141,3 +188,8 @@ class AdaMML(fusion.LateFusion):
     rows = [tf.TensorSpec([1, 1, *e.row_spec.shape], e.row_spec.dtype)
             for e in self.policy.encoders.values()]
     return gflops.count_macs(lambda *r: self.policy(dict(zip(views, r))), *rows)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]):
+  if value not in choices:
+    raise ValueError(f'{name} is {value!r}; it must be one of {choices}.')

@@ -80,12 +80,12 @@ class GatedMultimodalModel(tf.keras.Model, abc.ABC):
     temperature: variable that training anneals, or None.
   """
 
-  temperature: tf.Variable | None = None
-
   def __init__(self, *, encoders: Mapping[str, gated_encoder.GatedEncoder],
                num_classes: int):
     # Backbones may compute in bfloat16; gates, logits and losses stay float32.
     super().__init__(dtype='float32')
+    # No class attribute: Keras would not track what a subclass puts in its place.
+    self.temperature: tf.Variable | None = None
     if not encoders:
       raise ValueError('a model needs at least one encoder; encoders is empty.')
     if num_classes < 2:

@@ -185,7 +185,8 @@ def adamml_phases(
       replaced).
     initial_temperature: of the Gumbel-softmax.
     temperature_factor: per epoch of stage 2, for 'official'.
-    final_temperature: at the end of stage 2, for 'paper'.
+    final_temperature: at the end of stage 2, for 'paper'. No schedule goes below it,
+      so initial temperatures and factors down to 0 may be tried (section 4.3).
     temperature_schedule: 'official' multiplies by `temperature_factor` each epoch (5
       becomes 2.45); 'paper' anneals geometrically to `final_temperature`, since the
       text says "a small non-zero value"; 'constant' stays. Held after stage 2.
@@ -205,6 +206,17 @@ def adamml_phases(
   _check_choice(
       'frozen_batch_statistics', frozen_batch_statistics, BATCH_STATISTICS)
   _check_choice('start', start, STARTS)
+  if not initial_temperature >= 0:
+    raise ValueError(
+        f'initial_temperature is {initial_temperature}; it must be 0 or more.')
+  if not 0 <= temperature_factor <= 1:
+    raise ValueError(
+        f'temperature_factor is {temperature_factor}; it must be in [0, 1], since the '
+        'temperature is annealed.')
+  if not final_temperature > 0:
+    raise ValueError(
+        f'final_temperature is {final_temperature}; it must be above 0, since '
+        'gradients are divided by the temperature.')
   fixed = frozen_batch_statistics == 'frozen'
   recognize = {_term_name(loss): loss}
 
@@ -219,17 +231,20 @@ def adamml_phases(
                  {**recognize, _term_name(penalty): penalty})
   fine_tune = phase('fine-tuning', 'recognition', 'policy', recognize)
 
+  first_temperature = max(initial_temperature, final_temperature)
+
   def temperature(epochs_done):
     if temperature_schedule == 'constant' or not alternating_epochs:
-      return initial_temperature
+      return first_temperature
     if temperature_schedule == 'official':
-      return initial_temperature * temperature_factor ** epochs_done
-    ratio = final_temperature / initial_temperature
-    return initial_temperature * ratio ** (epochs_done / alternating_epochs)
+      annealed = initial_temperature * temperature_factor ** epochs_done
+      return max(annealed, final_temperature)
+    ratio = final_temperature / first_temperature
+    return first_temperature * ratio ** (epochs_done / alternating_epochs)
 
   epochs = [
       Epoch(phase=warm_up, stage='warm-up', number=i, begins=i == 0,
-            temperature=initial_temperature) for i in range(warm_up_epochs)]
+            temperature=first_temperature) for i in range(warm_up_epochs)]
   for i in range(alternating_epochs):
     rate = step_decay(i, decay_epochs, decay_factor) if lr_decay == 'paper' else 1.
     epochs.extend(
