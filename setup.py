@@ -52,9 +52,11 @@ setuptools.setup(
     extras_require={
         'gpu': ['tensorflow[and-cuda]>=2.15.1,<2.16'],
         'gcp': ['apache-beam[gcp]>=2.60,<2.73'],
+        # An independent statement of AdaMML; its tests are skipped without it.
+        'reference': ['torch>=2.13,<2.14'],
         'test': [
             'grpcio>=1.59',
-            'imageio-ffmpeg>=0.5',  # FFmpeg's command, which tools/bench_prepare.py times
+            'imageio-ffmpeg>=0.5',  # FFmpeg's command; tools/bench_prepare.py times it
             'pytest>=8',
             'pytest-timeout>=2.3',
             'pytest-xdist>=3.6',

@@ -29,6 +29,7 @@ ROOMS = {
     'tfmm.layers': (),
     'tfmm.encoders': ('tfmm.layers',),
     'tfmm.models': ('tfmm.encoders', 'tfmm.layers'),
+    'tfmm.weights': ('tfmm.layers', 'tfmm.encoders', 'tfmm.models'),
     'tfmm.losses': ('tfmm.models.base', 'tfmm.layers'),
     'tfmm.metrics': ('tfmm.models.base', 'tfmm.layers'),
     'tfmm.training': ('tfmm.schema', 'tfmm.directory_lock', 'tfmm.data',
@@ -38,8 +39,13 @@ ROOMS = {
                     'tfmm.models.base', 'tfmm.layers'),
     'tfmm.command_line': (),
     'tfmm.value_types': (),
-    'tfmm.config': ('tfmm.schema', 'tfmm.value_types', 'tfmm.data', 'tfmm.training'),
+    'tfmm.config_messages': (),
+    'tfmm.config': ('tfmm.schema', 'tfmm.value_types', 'tfmm.config_messages',
+                    'tfmm.data', 'tfmm.training'),
     'beam_pipelines': ('tfmm.schema', 'tfmm.media', 'tfmm.directory_lock'),
+    # It has no Beam whose options are parsed, so its flags are read like the mains'.
+    'beam_pipelines.adopt_shards': (
+        'beam_pipelines', 'tfmm.schema', 'tfmm.directory_lock', 'tfmm.command_line'),
     **dict.fromkeys(EXTRACTION, (
         'beam_pipelines', 'tfmm.schema', 'tfmm.directory_lock', 'tfmm.data',
         'tfmm.encoders', 'tfmm.models.base', 'tfmm.training', 'tfmm.config')),

@@ -1,0 +1,1 @@
+"""Weights that other programs have trained, put into models of this package."""
