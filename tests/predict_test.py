@@ -11,7 +11,6 @@ from absl.testing import flagsaver
 from tests import tiny_videos
 from tests.export import tiny_export
 from tfmm import predict
-from tfmm.export import predictor
 
 
 @pytest.fixture(scope='module', name='saved_model')
@@ -99,8 +98,3 @@ def test_a_damaged_export_is_one_line(saved_model, videos, tmp_path, name):
   path.write_bytes(path.read_bytes()[:200])
   with pytest.raises(SystemExit, match='predict: .*is damaged .*export the run again'):
     run(str(tmp_path / 'model'), videos['sound'])
-
-
-def test_version_directory_or_its_parent(saved_model):
-  assert predictor.Predictor(saved_model).version_dir == saved_model + '/1'
-  assert predictor.Predictor(saved_model + '/1').version_dir == saved_model + '/1'

@@ -76,6 +76,22 @@ def test_train_then_load_the_run_from_its_directory_alone(recipe, data_dir, tmp_
   assert config.load_run(directory, data_dir='/moved').data_dir == '/moved'
 
 
+def test_a_run_is_measured_in_another_way(recipe, data_dir, tmp_path):
+  directory = str(tmp_path / 'run')
+  run(f'--gin_file={recipe}', f'--data_dir={data_dir}', f'--model_dir={directory}')
+  (tmp_path / 'wider.gin').write_text(
+      'from __gin__ import dynamic_registration\nfrom tests.training import tiny_run\n'
+      'tiny_run.unimodal.dropout = 0.5\n')
+  loaded = config.load_run(directory, gin_files=[str(tmp_path / 'wider.gin')])
+  assert loaded.model.dropout.rate == .5
+  loaded = config.load_run(
+      directory, gin_params=['tiny_run.unimodal.dropout = 0.25'])
+  assert loaded.model.dropout.rate == .25
+  assert config.load_run(directory).model.dropout.rate == .2
+  with pytest.raises(ValueError, match='single_phase.epochs is never read'):
+    config.load_run(directory, gin_params=['phases.single_phase.epochs = 3'])
+
+
 def test_a_second_file_is_stronger(recipe, data_dir, tmp_path):
   (tmp_path / 'more.gin').write_text(
       'from __gin__ import dynamic_registration\nfrom tfmm.training import phases\n'
@@ -83,6 +99,35 @@ def test_a_second_file_is_stronger(recipe, data_dir, tmp_path):
   run(f'--gin_file={recipe}', f'--gin_file={tmp_path}/more.gin',
       f'--data_dir={data_dir}', f'--model_dir={tmp_path}/run', '--batch_size=4')
   assert json.loads((tmp_path / 'run' / 'COMPLETED').read_text())['step'] == 4
+
+
+def test_all_stages(data_dir, tmp_path):
+  """A recipe trains what it starts from, starts from it, and goes on."""
+  (tmp_path / 'start.gin').write_text(RECIPE)
+  (tmp_path / 'main.gin').write_text(
+      RECIPE + f"loop.train.starts = ('{tmp_path}/start.gin',)\n"
+      'loop.train.init_from = %INIT_FROM\nINIT_FROM = ()\n')
+  options = (f'--gin_file={tmp_path}/main.gin', f'--data_dir={data_dir}',
+             f'--model_dir={tmp_path}/run', '--stage=all', '--batch_size=8',
+             '--starts_gin_param=loop.train.seed = 5')
+  run(*options)
+  start, main = (json.loads((path / 'COMPLETED').read_text()) for path in (
+      tmp_path / 'run' / 'starts' / 'start', tmp_path / 'run'))
+  assert start['step'] == main['step'] == 1
+  text = (tmp_path / 'run' / 'starts' / 'start' / 'operative_config.gin').read_text()
+  assert 'loop.train.seed = 5' in text
+  first, second = (
+      [v.numpy() for v in config.load_run(str(path)).model.trainable_variables]
+      for path in (tmp_path / 'run' / 'starts' / 'start', tmp_path / 'run'))
+  far = max(abs(a - b).max() for a, b in zip(first, second))
+  assert 0 < far < .01  # a step away from where the start ended
+
+
+def test_stage_all_is_not_for_every_recipe(recipe, data_dir, tmp_path):
+  options = (f'--gin_file={recipe}', f'--data_dir={data_dir}',
+             f'--model_dir={tmp_path}/run', '--stage=all')
+  assert 'starts from no other runs' in failure(*options)
+  assert 'give one of the two' in failure(*options, '--init_from=x')
 
 
 def test_no_data(recipe, tmp_path):

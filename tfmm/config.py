@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
-import inspect
 import os
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gin
 
+from tfmm import config_messages as messages
 from tfmm import value_types
 
-_MACRO = 'gin.macro'
+_MACRO = messages.MACRO
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -45,8 +43,11 @@ class Override:
 # the place of the reference.
 _referenced: set[str] = set()
 
-# What files in a folder `data` set, {(scope, configurable, parameter): value}. They
-# describe a corpus for every recipe, so that a recipe need not read all of it.
+# Folders whose files describe a corpus, or a choice that only some recipes have: a
+# recipe need not read all that they set.
+_OPTIONAL_FOLDERS = ('data', 'variants')
+# What they set, {(scope, configurable, parameter): value}. What replaces one of these
+# must be read.
 _optional: dict[tuple[str, str, str], Any] = {}
 
 
@@ -77,12 +78,54 @@ def load(gin_file: str | Sequence[str], gin_params: Sequence[str] = (), *,
     _check_types()
     gin.finalize()
   except Exception as error:
-    raise _in_one_line(error) from error
+    raise _told(error) from error
 
 
 def call(configurable: Callable, **kwargs) -> Any:
   """Calls a function with what is bound for it."""
   return gin.get_configurable(configurable)(**kwargs)
+
+
+def text() -> str:
+  """All that is bound, as text that can be loaded again."""
+  return gin.config_str()
+
+
+def make_parts(configurable: Callable, *names: str) -> list[Any]:
+  """New values of parameters, made as the configuration says.
+
+  Raises:
+    ValueError: nothing is bound for one of them.
+  """
+  references = gin.get_bindings(configurable, resolve_references=False)
+  for name in names:
+    if name not in references:
+      raise ValueError(f'nothing sets {configurable.__module__.split(".")[-1]}.'
+                       f'{configurable.__name__}.{name}; give a recipe of gin_configs.')
+  return [copy.deepcopy(references[name]) for name in names]
+
+
+def bound(configurable: Callable, parameter: str) -> Any:
+  """What is bound for a parameter, its macros followed; None if nothing is."""
+  bindings = gin.get_bindings(configurable, resolve_references=False)
+  return _plain(bindings.get(parameter))
+
+
+def find_file(gin_file: str) -> str:
+  """The path of a file that the loaded recipe names, from the working directory.
+
+  Raises:
+    OSError: there is none.
+  """
+  found = _find(gin_file)
+  if found is None:
+    raise OSError(f'there is no file {gin_file}, which the recipe names.')
+  return found[0]
+
+
+def is_of_data(gin_file: str) -> bool:
+  """Whether a file describes a corpus, for every recipe."""
+  return _folder(gin_file) == 'data'
 
 
 def recipe() -> str:
@@ -91,64 +134,35 @@ def recipe() -> str:
   Raises:
     ValueError: a macro, scope or binding had no effect.
   """
-  unused = list(unused_bindings())
+  configured = gin.config._CONFIG
+  as_in_data = {
+      (scope, name, parameter) for (scope, name, parameter), value in _optional.items()
+      if configured.get((scope, name), {}).get(parameter) == value}
+  _check_used(as_in_data)
+  return gin.operative_config_str()
+
+
+def _check_used(optional):
+  """Raises ValueError if a binding had no effect that is not `optional`."""
+  unused = list(messages.unused_bindings(
+      gin.config._CONFIG, gin.config._OPERATIVE_CONFIG, _referenced, optional))
   if unused:
     more = f' (and {len(unused) - 3} more)' if len(unused) > 3 else ''
     raise ValueError('the configuration sets what nothing reads: '
                      + '; '.join(unused[:3]) + more + '.')
-  return gin.operative_config_str()
 
 
-def unused_bindings() -> Iterator[str]:
-  """What is configured and had no effect, each with its nearest match."""
-  configured, operative = gin.config._CONFIG, gin.config._OPERATIVE_CONFIG
-  for (scope, name), parameters in configured.items():
-    if name == _MACRO:
-      if scope not in _referenced and not _is_optional(scope, name, 'value'):
-        others = {s for s, n in configured if n == _MACRO} - {scope}
-        names = _referenced | others
-        yield f'macro {scope!r} is never used{_nearest(scope, names)}'
-      continue
-    for parameter in parameters:
-      if not (_is_used(scope, name, parameter, operative)
-              or _is_optional(scope, name, parameter)):
-        yield _describe_unused(scope, name, parameter, operative)
-
-
-def _is_used(scope, name, parameter, operative) -> bool:
-  return any(
-      n == name and parameter in read
-      and (not scope or s == scope or s.startswith(f'{scope}/'))
-      for (s, n), read in operative.items())
-
-
-def _is_optional(scope, name, parameter) -> bool:
-  """Whether a binding is as a data file has it; what replaces it must be read."""
-  key = (scope, name, parameter)
-  return key in _optional and (
-      _optional[key] == gin.config._CONFIG[scope, name][parameter])
-
-
-def _describe_unused(scope, name, parameter, operative) -> str:
-  short = '.'.join(name.split('.')[-2:])
-  entered = {s for s, n in operative if n == name}
-  if scope and entered and scope not in entered:
-    scopes = {part for s in entered for part in (s, s.split('/')[0]) if part}
-    return (f'scope {scope!r} of {short}.{parameter} is never entered'
-            f'{_nearest(scope, scopes)}')
-  names = {'.'.join(n.split('.')[-2:]) for _, n in operative if n != _MACRO}
-  if entered:
-    return f'{short}.{parameter} is given by the caller, so a binding has no effect'
-  return f'{short}.{parameter} is never read{_nearest(short, names - {short})}'
-
-
-def load_run(model_dir: str, checkpoint: str = 'last', *, data_dir: str | None = None):
+def load_run(model_dir: str, checkpoint: str = 'last', *, data_dir: str | None = None,
+             gin_files: Sequence[str] = (), gin_params: Sequence[str] = ()):
   """Rebuilds a trained run from its directory.
 
   Args:
     model_dir: of a run of `tfmm.train`.
     checkpoint: 'last', or 'best' for the best validated one of its last stage.
     data_dir: if the data is elsewhere now.
+    gin_files: stronger than what the run was trained with: another gate in test,
+      another number of segments.
+    gin_params: 'name = value' each, stronger still.
 
   Returns:
     `tfmm.training.checkpoints.Run`.
@@ -174,85 +188,29 @@ def load_run(model_dir: str, checkpoint: str = 'last', *, data_dir: str | None =
   if data_dir:
     info = {**info, 'data_dir': data_dir}
   load(config, configurable=loop.train)
-  bound = gin.get_bindings(loop.train, resolve_references=False)
-  parts = {name: copy.deepcopy(bound[name]) for name in ('model', 'dataset')}
-  model = parts['model'](num_classes=info['num_classes'])
+  trained = set(_bindings())
+  if gin_files or gin_params:
+    load([config, *gin_files], gin_params, configurable=loop.train)
+  make_model, dataset = make_parts(loop.train, 'model', 'dataset')
+  model = make_model(num_classes=info['num_classes'])
+  _check_used({key for key, value in _bindings() if (key, value) in trained})
   checkpoints.restore_model(model, path)
   return checkpoints.Run(
-      model_dir=model_dir, model=model, dataset=parts['dataset'], info=info,
+      model_dir=model_dir, model=model, dataset=dataset, info=info,
       checkpoint=path, step=int(re.search(r'-(\d+)$', path).group(1)))
 
 
-class _ConfigError(ValueError):
-  """Already told in one line."""
+def _bindings() -> Iterator[tuple[tuple[str, str, str], str]]:
+  """All that is bound: ((scope, configurable, parameter), value as text)."""
+  for (scope, name), parameters in gin.config._CONFIG.items():
+    for parameter, value in parameters.items():
+      yield (scope, name, parameter), repr(value)
 
 
-def _in_one_line(error: Exception) -> Exception:
-  """The error of a parse: 'file:line: what (nearest match)'."""
-  if isinstance(error, _ConfigError):
-    return error
-  if isinstance(error, SyntaxError):
-    place = f'{error.filename}:{error.lineno}: ' if error.filename else ''
-    return _ConfigError(f'{place}{_reworded(str(error.msg), {})} (in: '
-                        f'{(error.text or "").strip()})')
-  text = str(error)
-  place = re.search(r'\n  In file "(.*?)", line (\d+)\n\s*(.*)', text)
-  imported = _imported(place[1] if place else None)
-  message = _reworded(' '.join(text.split('\n  In ')[0].split()), imported)
-  if place:
-    message = f'{place[1]}:{place[2]}: {message} (in: {place[3]})'
-  return OSError(message) if isinstance(error, OSError) else _ConfigError(message)
-
-
-def _reworded(message: str, imported: Mapping[str, str]) -> str:
-  """Gin's words for the usual mistakes in shorter ones, with the nearest match."""
-  found = re.search(r"'([\w./]+)' doesn't have a parameter named '(\w+)'", message)
-  if found:
-    near = _nearest(found[2], _parameters(found[1]))
-    return f'{found[1]!r} has no parameter {found[2]!r}{near}'
-  found = re.search(r"selector ([\w.]+);.* has no attribute (\w+)", message)
-  if found:
-    near = _nearest(found[2], _siblings(found[1], imported))
-    return f'there is no {found[1]!r}{near}'
-  found = re.search(r"'(\w+)' was not provided by an import", message)
-  if found:
-    return f'{found[1]!r} is not imported{_nearest(found[1], imported)}'
-  found = re.search(r"Failed to parse token '(.*?)'", message)
-  if found:
-    return f'{found[1]} is no value; strings stand in quotes'
-  if 'EOF in multi-line' in message:
-    return 'a bracket is not closed'
-  return message
-
-
-def _imported(gin_file: str | None) -> dict[str, str]:
-  """{name: module} of what a file imports, and of what was imported before it."""
-  imported = {s.bound_name(): s.module for s in gin.config._IMPORTS}
-  if gin_file and os.path.isfile(gin_file):
-    with open(gin_file) as file:
-      for package, module in re.findall(
-          r'^(?:from +([\w.]+) +)?import +([\w.]+)', file.read(), re.MULTILINE):
-        imported[module] = f'{package}.{module}' if package else module
-  return imported
-
-
-def _siblings(selector: str, imported: Mapping[str, str]) -> list[str]:
-  """Public names of the module in which an unknown one was looked for."""
-  module = sys.modules.get(imported.get(selector.split('.', maxsplit=1)[0], ''))
-  return [n for n in dir(module) if not n.startswith('_')] if module else []
-
-
-def _parameters(name: str) -> list[str]:
-  """Parameters of a configurable, by its last two names."""
-  for selector, entry in gin.config._REGISTRY.items():
-    if selector == name or selector.endswith(f'.{name}'):
-      return list(inspect.signature(entry.wrapped).parameters)
-  return []
-
-
-def _nearest(name: str, known) -> str:
-  near = difflib.get_close_matches(name, sorted(set(known)), 1, .5)
-  return f' (did you mean {near[0]!r}?)' if near else ''
+def _told(error: Exception) -> Exception:
+  return messages.in_one_line(
+      error, {s.bound_name(): s.module for s in gin.config._IMPORTS},
+      {name: entry.wrapped for name, entry in gin.config._REGISTRY.items()})
 
 
 def _open_remote(path: str):
@@ -261,8 +219,10 @@ def _open_remote(path: str):
 
 
 def _is_remote_file(path: str) -> bool:
+  if '://' not in path:
+    return False
   import tensorflow as tf
-  return '://' in path and tf.io.gfile.exists(path)
+  return tf.io.gfile.exists(path)
 
 
 def _add_search_paths(gin_file: str):
@@ -287,44 +247,64 @@ def _parse_files(files: Sequence[str]):
   A macro of a data file need not be read if a file that the recipe includes sets it,
   too. One that is only in a file beside the recipe may be a typo.
   """
-  included = _parse_in_turn(files)
+  included = [path for file in files for path in _includes(file)]
   _optional.clear()
-  data = [path for path in (*included, *files[1:]) if _is_of_data(path)]
-  for path in data:
-    _parse_in_turn([path])
-    for (scope, name), values in gin.config._CONFIG.items():
-      for parameter, value in values.items():
-        key = (scope, name, parameter)
-        if name != _MACRO or path in included or key in _optional:
-          _optional[key] = value
-  if data:
-    _parse_in_turn(files)
-
-
-def _is_of_data(path: str) -> bool:
-  return os.path.basename(os.path.dirname(os.path.abspath(path))) == 'data'
-
-
-def _parse_in_turn(files: Sequence[str]) -> list[str]:
-  """Replaces the configuration; returns the files that were included."""
+  for path in (*included, *files[1:]):
+    if _folder(path) in _OPTIONAL_FOLDERS:
+      gin.clear_config()
+      gin.parse_config_file(path)
+      for (scope, name), values in gin.config._CONFIG.items():
+        for parameter, value in values.items():
+          key = (scope, name, parameter)
+          if name != _MACRO or path in included or key in _optional:
+            _optional[key] = value
   gin.clear_config()
   _referenced.clear()
-  included = []
   for path in files:
-    _add_search_paths(path)
-    if not any(os.path.isfile(os.path.join(root, path))
-               for root in gin.config._LOCATION_PREFIXES) and '://' not in path:
-      raise OSError(f'there is no file {path}; give the path of a recipe, such as '
-                    'gin_configs/adamml.gin.')
-    included += [entry.filename for entry in gin.parse_config_file(path).includes]
+    gin.parse_config_file(path)
     _note_references()
-  return included
+
+
+def _includes(gin_file: str) -> list[str]:
+  """What a file includes, as far as it is there; gin tells of the rest."""
+  _add_search_paths(gin_file)
+  text = _read(gin_file)
+  if text is None:
+    raise OSError(f'there is no file {gin_file}; give the path of a recipe, such as '
+                  'gin_configs/adamml.gin.')
+  paths = re.findall(r'^include +[\'"](.+?)[\'"]', text, re.MULTILINE)
+  return [path for path in paths if _read(path) is not None]
+
+
+def _read(gin_file: str) -> str | None:
+  """The text of a file, looked up as gin does; None: there is none."""
+  found = _find(gin_file)
+  if found is None:
+    return None
+  path, reader = found
+  with reader(path) as file:
+    return file.read()
+
+
+def _find(gin_file: str) -> tuple[str, Callable] | None:
+  """The path of a file, looked up as gin does, and what opens it."""
+  for root in gin.config._LOCATION_PREFIXES:
+    path = os.path.join(root, gin_file)
+    for reader, exists in gin.config._FILE_READERS:
+      if exists(path):
+        return path, reader
+  return None
+
+
+def _folder(gin_file: str) -> str:
+  """The name of the folder that a file is in."""
+  return os.path.basename(os.path.dirname(os.path.abspath(gin_file)))
 
 
 def _parse_param(param: str):
   """One --gin_param, read with the imports of the file; it may be an import too."""
   if '=' not in param and not param.startswith(('from ', 'import ')):
-    raise _ConfigError(
+    raise messages.ConfigError(
         f"--gin_param={param}: it must be 'name = value', strings in quotes.")
   imports = gin.config.ImportManager(gin.config._IMPORTS).sorted_imports
   lines = ['from __gin__ import dynamic_registration']
@@ -332,8 +312,8 @@ def _parse_param(param: str):
   try:
     gin.parse_config([*lines, param])
   except Exception as error:
-    told = str(_in_one_line(error)).removesuffix(f' (in: {param})')
-    raise _ConfigError(f'--gin_param={param}: {told}') from error
+    told = str(_told(error)).removesuffix(f' (in: {param})')
+    raise messages.ConfigError(f'--gin_param={param}: {told}') from error
 
 
 def _apply_overrides(gin_file, configurable, overrides: Sequence[Override]):
@@ -341,7 +321,8 @@ def _apply_overrides(gin_file, configurable, overrides: Sequence[Override]):
   selectors = {selector for _, selector in gin.config._CONFIG}
   if entry is None or entry.selector not in selectors:
     name = f'{configurable.__module__}.{configurable.__name__}'
-    raise _ConfigError(f'{gin_file} binds nothing of {name}, so it is no recipe.')
+    raise messages.ConfigError(
+        f'{gin_file} binds nothing of {name}, so it is no recipe.')
   for override in overrides:
     if override.value is None:
       continue
@@ -361,8 +342,8 @@ def _check_macros(overrides: Sequence[Override]):
   """Every macro that is referred to is set, and to something."""
   defined = {scope for scope, name in gin.config._CONFIG if name == _MACRO}
   for name in sorted(_referenced - defined):
-    raise _ConfigError(
-        f'macro {name!r} is used and never set{_nearest(name, defined)}.')
+    raise messages.ConfigError(
+        f'macro {name!r} is used and never set{messages.nearest(name, defined)}.')
   flags = {o.macro: o.flag for o in overrides}
   for (scope, name), values in sorted(gin.config._CONFIG.items()):
     value = values.get('value')
@@ -370,7 +351,7 @@ def _check_macros(overrides: Sequence[Override]):
         value.scopes == ['gin.REQUIRED']):
       fix = (f'--{flags[scope]}=...' if scope in flags
              else f'--gin_param="{scope} = ..."')
-      raise _ConfigError(f'{scope} is required and not set; pass {fix}')
+      raise messages.ConfigError(f'{scope} is required and not set; pass {fix}')
 
 
 def _check_types():
@@ -383,7 +364,8 @@ def _check_types():
       wrong = value_types.complaint(function, parameter, _plain(value))
       if wrong:
         place = '/'.join(filter(None, (scope, '.'.join(name.split('.')[-2:]))))
-        raise _ConfigError(f'{place}.{parameter} is {_plain_text(value)}; {wrong}.')
+        raise messages.ConfigError(
+            f'{place}.{parameter} is {_plain_text(value)}; {wrong}.')
 
 
 def _plain(value: Any) -> Any:

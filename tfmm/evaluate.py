@@ -1,7 +1,9 @@
 """Measures a trained run: python -m tfmm.evaluate --model_dir=RUN --split=test
 
 Prints a table and writes RUN/eval_<split>.json, and RUN/decisions_<split>.jsonl with
-what ran in which segment of every video.
+what ran in which segment of every video. With --gin_file or --gin_param the run is
+measured in another way than it was trained, such as with random gates or on fewer
+segments; the results then go to --output_dir.
 """
 
 import os
@@ -30,6 +32,12 @@ _TIMED_BATCHES = flags.DEFINE_integer(
     lower_bound=0)
 _SEED = flags.DEFINE_integer(
     'seed', 0, 'Of gates that are sampled at test time.')
+_GIN_FILE = flags.DEFINE_multi_string(
+    'gin_file', [], "Stronger than the run's recipe; may be repeated.")
+_GIN_PARAM = flags.DEFINE_multi_string(
+    'gin_param', [], "'name = value', stronger still; may be repeated.")
+_OUTPUT_DIR = flags.DEFINE_string(
+    'output_dir', None, 'Where results go; the run itself if not given.')
 
 
 def main(argv):
@@ -43,10 +51,17 @@ def main(argv):
 
 
 def _evaluate(config):
+  import tensorflow as tf
   from tfmm.data import dataset
   from tfmm.training import checkpoints, evaluation
+  output_dir = _OUTPUT_DIR.value or _MODEL_DIR.value
+  if (_GIN_FILE.value or _GIN_PARAM.value) and not _OUTPUT_DIR.value:
+    raise ValueError(
+        "results of another configuration would take the place of the run's own; give "
+        f'--output_dir, such as {os.path.normpath(_MODEL_DIR.value)}_other.')
   run = config.load_run(
-      _MODEL_DIR.value, _CHECKPOINT.value, data_dir=_DATA_DIR.value)
+      _MODEL_DIR.value, _CHECKPOINT.value, data_dir=_DATA_DIR.value,
+      gin_files=_GIN_FILE.value, gin_params=_GIN_PARAM.value)
   total = dataset.load_info(run.data_dir).num_videos(_SPLIT.value)
 
   def on_batch(done):
@@ -59,10 +74,11 @@ def _evaluate(config):
       seed=_SEED.value, timed_batches=_TIMED_BATCHES.value, on_batch=on_batch)
   if sys.stderr.isatty():
     sys.stderr.write('\n')
-  result = os.path.join(_MODEL_DIR.value, f'eval_{_SPLIT.value}.json')
+  tf.io.gfile.makedirs(output_dir)
+  result = os.path.join(output_dir, f'eval_{_SPLIT.value}.json')
   lines = evaluation.decision_lines(decisions, run.model)
   checkpoints.write_text(
-      os.path.join(_MODEL_DIR.value, f'decisions_{_SPLIT.value}.jsonl'),
+      os.path.join(output_dir, f'decisions_{_SPLIT.value}.jsonl'),
       ''.join(f'{line}\n' for line in lines))
   checkpoints.write_json(result, metrics)
   print(evaluation.table(metrics))

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfmm.export import samples
-
 
 @pytest.fixture(name='call')
 def call_fixture(served):
@@ -83,10 +81,3 @@ def test_wrong_shapes_are_errors(exported, call, name, value):
   request[name] = value
   with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError)):
     call(request)
-
-
-def test_samples_are_reproducible(exported):
-  one, two = (list(samples.requests(exported.record)) for _ in range(2))
-  for a, b in zip(one, two):
-    for name in a:
-      np.testing.assert_array_equal(a[name], b[name])

@@ -119,21 +119,6 @@ def test_unimodal_runs_start_a_fusion(data_dir, tmp_path):
     checkpoints.initialize_from(model, [str(tmp_path / 'nothing')])
 
 
-def test_dry_run_takes_a_step_of_each_phase_and_saves_nothing(
-    data_dir, tmp_path, capsys):
-  run = tmp_path / 'run'
-  result = loop.train(**tiny_run.adamml_options(
-      data_dir=data_dir, model_dir=str(run), dry_run=True))
-  assert set(result['phases']) == {
-      'warm-up', 'alternating recognition', 'alternating policy', 'fine-tuning'}
-  assert result['parameters']['policy'] > 0 and result['peak_memory_bytes'] > 2 ** 20
-  assert set(result['gflops_per_segment']) == {
-      'rgb recognition', 'audio recognition', 'policy'}
-  out = capsys.readouterr().out
-  assert 'alternating policy: one step of 2 videos' in out and 'GFLOPs' in out
-  assert not run.exists()
-
-
 @pytest.mark.parametrize('changes, message', [
     ({'dataset': tiny_run.spec(tiny_run.SOUND)}, r"modalities \('rgb',\) and the data"),
     ({'model': tiny_run.late_fusion}, 'name the same, in this order'),

@@ -74,11 +74,14 @@ def rgb_spec():
   return spec(FRAMES)
 
 
-def make_data(directory, splits=(('train', 9), ('validation', 5))):
+def make_data(directory, splits=(('train', 9), ('validation', 5)), flow=False):
+  options = {'flow': 'dis_fast'} if flow else {}
   for split, count in splits:
-    tiny_shards.write(directory, [
-        tiny_shards.noise_video(f'{split}{k}', 8, seed=k, labels=(k % 3,))
-        for k in range(count)], split=split, num_shards=2)
+    videos = [tiny_shards.noise_video(f'{split}{k}', 8, seed=k, labels=(k % 3,))
+              for k in range(count)]
+    if flow:
+      videos = [tiny_shards.with_flow(video) for video in videos]
+    tiny_shards.write(directory, videos, split=split, num_shards=2, **options)
   return str(directory)
 
 

@@ -74,7 +74,8 @@ def run(*, make_state: Callable[..., Any], plan, info, batch_size: int, init_fro
 def _print_cost(model, result):
   cost = model.segment_cost()
   rows = {**{f'{m} recognition': c for m, c in cost.modality.items()},
-          'policy': cost.overhead}
+          'policy' if 'policy' in model.variable_groups() else 'joint layers':
+              cost.overhead}
   for name, macs in rows.items():
     if not macs.total:
       continue

@@ -26,8 +26,8 @@ from tfmm.training import trainer as trainer_lib
 # Parameters of `train`, and macros, that may differ when a run goes on: where things
 # are and how often they are written, nothing that changes a number.
 _MAY_DIFFER = ('data_dir', 'DATA_DIR', 'model_dir', 'MODEL_DIR', 'init_from',
-               'INIT_FROM', 'checkpoint_every', 'keep_checkpoints', 'log_every',
-               'dry_run')
+               'INIT_FROM', 'starts', 'checkpoint_every', 'keep_checkpoints',
+               'log_every', 'dry_run')
 
 _DRY_RUN_VIDEOS = 2
 
@@ -37,9 +37,9 @@ def train(
     dataset: dataset_lib.DatasetSpec, phases: phases_lib.Plan,
     optimizers: Mapping[str, optimizers_lib.OptimizerSpec], data_dir: str,
     model_dir: str | None, batch_size: int, seed: int = 0,
-    init_from: Sequence[str] = (), validation_split: str = 'validation',
-    validate_every: int = 1, checkpoint_every: int = 200, keep_checkpoints: int = 3,
-    log_every: int = 10,
+    init_from: Sequence[str] = (), starts: Sequence[str] = (),
+    validation_split: str = 'validation', validate_every: int = 1,
+    checkpoint_every: int = 200, keep_checkpoints: int = 3, log_every: int = 10,
     execution: strategy_lib.Execution = strategy_lib.Execution(),
     dry_run: bool = False, recipe: Callable[[], str] | None = None
 ) -> dict[str, Any]:
@@ -60,6 +60,8 @@ def train(
     seed: of initial values, data order, augmentation, dropout and gates.
     init_from: runs (or checkpoints) to take encoders and classifiers from, each
       modality from one; see `checkpoints.initialize_from`. Only at step 0.
+    starts: recipes of the runs that `init_from` should name, which `--stage=all`
+      trains first; see `tfmm.training.stages`.
     validation_split: '' validates never; a split without videos is not validated.
     validate_every: epochs of a stage between validations; its last one always is.
       0 validates never.
@@ -129,6 +131,9 @@ def train(
           validate_every=validate_every, checkpoint_every=checkpoint_every,
           keep_checkpoints=keep_checkpoints, log_every=log_every, seed=seed,
           batch_size=batch_size)
+      if starts and not (init_from or restored):
+        run.say('note: without --init_from everything starts from chance. The recipe '
+                f'means runs of {", ".join(starts)}; --stage=all trains them first.')
       return run.run(restored)
 
 
@@ -207,6 +212,10 @@ class _Loop:
     finally:
       self._progress.close()
     return self._finish()
+
+  def say(self, text: str):
+    """A line to the user."""
+    self._progress.message(text)
 
   @property
   def _step(self) -> int:

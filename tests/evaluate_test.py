@@ -1,0 +1,88 @@
+"""The command line of `evaluate`, each time in a process of its own."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.training import tiny_run
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# The command with a run that is built instead of trained.
+_WITH_A_TINY_RUN = """
+import runpy
+from tests.training import tiny_run
+from tfmm import config
+from tfmm.training import checkpoints
+
+def load_run(model_dir, checkpoint, *, data_dir, **stronger):
+  del stronger
+  return checkpoints.Run(
+      model_dir=model_dir, model=tiny_run.unimodal(3), dataset=tiny_run.rgb_spec(),
+      info={'labels': ['a', 'b', 'c'], 'data_dir': data_dir},
+      checkpoint=f'{model_dir}/{checkpoint}', step=7)
+
+config.load_run = load_run
+runpy.run_module('tfmm.evaluate', run_name='__main__')
+"""
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  return tiny_run.make_data(tmp_path_factory.mktemp('data'), [('test', 3)])
+
+
+def run(*command):
+  environment = dict(os.environ, PYTHONPATH=str(ROOT), CUDA_VISIBLE_DEVICES='-1')
+  return subprocess.run(
+      [sys.executable, *command], capture_output=True, text=True, check=False,
+      env=environment, cwd=ROOT)
+
+
+def mistake(*command):
+  """The one line that the command says when it fails."""
+  done = run(*command)
+  assert done.returncode == 1 and 'Traceback' not in done.stderr, done.stderr
+  line, = (l for l in done.stderr.splitlines() if l.startswith('evaluate: '))
+  return line
+
+
+def test_a_table_and_two_files(data_dir, tmp_path):
+  done = run(
+      '-c', _WITH_A_TINY_RUN, f'--model_dir={tmp_path}', f'--data_dir={data_dir}',
+      '--checkpoint=best', '--batch_size=2', '--timed_batches=0')
+  assert done.returncode == 0, done.stderr
+  result = json.loads((tmp_path / 'eval_test.json').read_text())
+  assert result['num_videos'] == 3 and result['split'] == 'test'
+  assert result['step'] == 7 and result['checkpoint'] == f'{tmp_path}/best'
+  assert 'ms_per_video_masked' not in result
+  lines = (tmp_path / 'decisions_test.jsonl').read_text().splitlines()
+  assert {json.loads(line)['media_id'] for line in lines} == {'test0', 'test1', 'test2'}
+  assert 'rgb selected' in done.stdout
+  assert f'written: {tmp_path}/eval_test.json' in done.stdout
+
+
+def test_a_split_without_videos_is_one_line(data_dir, tmp_path):
+  line = mistake('-c', _WITH_A_TINY_RUN, f'--model_dir={tmp_path}',
+                 f'--data_dir={data_dir}', '--split=validation')
+  assert 'validation' in line and not list(tmp_path.iterdir())
+
+
+def test_no_run_is_one_line(tmp_path):
+  line = mistake('-m', 'tfmm.evaluate', f'--model_dir={tmp_path}')
+  assert 'has no checkpoint yet' in line
+
+
+def test_another_configuration_does_not_take_the_place_of_the_results(tmp_path):
+  line = mistake('-m', 'tfmm.evaluate', f'--model_dir={tmp_path}/run',
+                 '--gin_param=a.b = 1')
+  assert line.endswith(f'give --output_dir, such as {tmp_path}/run_other.')
+
+
+def test_other_arguments_are_refused():
+  line = mistake('-m', 'tfmm.evaluate', '--model_dir=RUN', 'RUN')
+  assert line == "evaluate: unexpected argument 'RUN'; flags start with --."

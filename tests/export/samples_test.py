@@ -1,0 +1,50 @@
+"""Made-up requests."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfmm.export import record as serving_record
+from tfmm.export import samples
+
+_RECORD = serving_record.ServingRecord(
+    labels=('a', 'b'), modalities=('rgb', 'audio'), sources=('image', 'waveform'),
+    num_segments=3, segment_frames=4, frame_rate=10., short_side=24, num_frames=2,
+    stride=2, size=16, sample_rate=8000, seconds=.16, samples=1280)
+
+
+def test_all_present_first_then_each_modality_missing():
+  present = np.array([r['present'][0, 0] for r in samples.requests(_RECORD)])
+  np.testing.assert_array_equal(present, [[1, 1], [1, 1], [1, 1], [0, 1], [1, 0]])
+
+
+def test_pictures_and_sounds_have_the_sizes_of_the_record():
+  requests = list(samples.requests(_RECORD))
+  for request in requests:
+    assert request['present'].shape == (1, 3, 2)
+    assert request['image'].shape == (1, 3, 2)
+    picture = tf.io.decode_jpeg(request['image'][0, 2, 1])
+    assert picture.shape == (24, 32, 3)
+    assert request['waveform'].shape == (1, 3, 1280)
+    assert request['waveform'].dtype == np.float32
+    assert abs(request['waveform']).max() <= .5
+  assert len({r['image'][0, 0, 0] for r in requests}) == len(requests)
+  assert not requests[2]['waveform'].any()  # the black one is silent
+
+
+@pytest.mark.parametrize('fields, missing', [
+    ({'num_frames': 0}, 'image'), ({'samples': 0}, 'waveform')])
+def test_only_what_the_model_takes(fields, missing):
+  record = dataclasses.replace(_RECORD, **fields)
+  assert missing not in next(samples.requests(record))
+
+
+def test_a_seed_gives_the_same_requests():
+  one, two = (list(samples.requests(_RECORD, seed=4)) for _ in range(2))
+  for a, b in zip(one, two, strict=True):
+    for name in a:
+      np.testing.assert_array_equal(a[name], b[name])
+  other = next(samples.requests(_RECORD, seed=5))
+  assert (other['waveform'] != one[0]['waveform']).any()
