@@ -11,38 +11,69 @@ import pytest
 
 from tests.training import tiny_run
 from tfmm import config
+from tfmm.encoders import efficientnet
+from tfmm.encoders import mobilenet
+from tfmm.encoders import resnet
 from tfmm.training import loop
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECIPES = sorted((ROOT / 'gin_configs').glob('*.gin'))
-DATA = sorted((ROOT / 'gin_configs' / 'data').glob('*.gin'))
+GIN = ROOT / 'gin_configs'
+RECIPES = sorted(GIN.glob('*.gin'))
+DATA = sorted((GIN / 'data').glob('*.gin'))
+VARIANTS = sorted((GIN / 'variants').glob('*.gin'))
+PARTS = sorted([*GIN.glob('run/*.gin'), *GIN.glob('inputs/*.gin')])
 OF_PUBLIC_DATA = [path for path in RECIPES
                   if "'gin_configs/data/kinetics_sounds.gin'" in path.read_text()]
 PUBLIC = [path for path in DATA if path.stem != 'demo']
 
 # Applied where the recipe names the configurable, in every scope that it uses.
+_CROP = {'size': 32, 'short_side': 32, 'scale_range': (32, 36)}
 TINY = {
-    'dataset.RgbFrames': {'num_frames': 2, 'stride': 1, 'size': 32, 'short_side': 32,
-                          'scale_range': (32, 36)},
+    'dataset.RgbFrames': {'num_frames': 2, 'stride': 1, **_CROP},
+    'dataset.FlowFrames': {'num_frames': 2, 'stride': 1, **_CROP},
+    'dataset.RgbDifferences': {'num_frames': 2, 'stride': 1, **_CROP},
     'dataset.RgbPreview': {'frames': (0,), 'size': 16},
+    'dataset.FlowPreview': {'frames': (0,), 'size': 16},
+    'dataset.RgbDifferencePreview': {
+        'frames': (0,), 'stride': 1, 'crop': 32, **_CROP, 'size': 16},
     'dataset.LogSpectrogram': {'sample_rate': 8000, 'seconds': .16, 'n_fft': 63,
                                'window': 60, 'hop': 40},
     'dataset.DatasetSpec': {'num_segments': 2, 'shuffle_buffer': 4},
-    'resnet.ResNet': {'depth': 18, 'width': 4, 'num_frames': 2, 'size': 32},
+    'resnet.ResNet': {'depth': 18, 'width': 4, 'size': 32},
+    'efficientnet.EfficientNet': {'variant': 'b0', 'size': 32},
     'mobilenet.MobileNetV2': {'width_multiplier': .1, 'last_channels': 16, 'size': 32},
     'adamml.Policy': {'joint_dim': 8, 'lstm_units': 4},
+    'fusion.FeatureFusion': {'joint_dim': 8},
 }
 TINY_PREVIEW = {'size': 16, 'num_frames': 1}
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+  """Fewer layers: what a recipe may get wrong is in none of the others."""
+  monkeypatch.setattr(
+      mobilenet, 'STAGES', ((1, 16, 1, 2, False), (6, 24, 1, 2, True)))
+  monkeypatch.setattr(efficientnet, 'VARIANTS', {'b0': (.1, .1)})
+  monkeypatch.setitem(resnet.DEPTHS, 18, ((1, 1, 1, 1), False))
+
+
+def whole(path):
+  """A recipe's text and that of all that it includes."""
+  text = path.read_text()
+  return text + ''.join(
+      (ROOT / name).read_text() for name in re.findall(r"^include '(.*)'", text, re.M))
 
 
 def tiny_params(text):
   """--gin_param that shrinks all that the recipe names."""
   for name, values in TINY.items():
-    if not re.search(rf'\b{re.escape(name)}\b', text):
+    if not re.search(rf'@(\w+/)?{re.escape(name)}\b', text):
       continue
-    scopes = set(re.findall(rf'^(\w+/){re.escape(name)}\.', text, re.M))
+    scopes = set(re.findall(rf'@(\w+/){re.escape(name)}\b', text))
     for scope in sorted(scopes) or ['']:
-      numbers = {**values, **(TINY_PREVIEW if scope == 'preview/' else {})}
+      numbers = {**values, **(TINY_PREVIEW if scope.endswith('preview/') else {})}
+      if name in ('resnet.ResNet', 'efficientnet.EfficientNet') and scope != 'audio/':
+        numbers['num_frames'] = 2
       for key, value in numbers.items():
         yield f'{scope}{name}.{key} = {value!r}'
 
@@ -50,7 +81,7 @@ def tiny_params(text):
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
   return tiny_run.make_data(
-      tmp_path_factory.mktemp('data'), splits=(('train', 4),))
+      tmp_path_factory.mktemp('data'), splits=(('train', 4),), flow=True)
 
 
 def load(files, params=(), data_dir='data'):
@@ -65,11 +96,37 @@ FULL_SIZE = [path for path in RECIPES if not path.stem.startswith('demo_')]
 
 @pytest.mark.slow
 @pytest.mark.parametrize('path', FULL_SIZE, ids=lambda p: p.stem)
+@pytest.mark.usefixtures('small_networks')
 def test_takes_a_step_of_each_phase(path, data_dir):
-  load([path], list(tiny_params(path.read_text())), data_dir)
+  load([path], list(tiny_params(whole(path))), data_dir)
   result = config.call(loop.train, dry_run=True, recipe=config.recipe)
   assert len(result['phases']) == (4 if 'adamml' in path.stem else 1)
   assert all(v['loss'] > 0 for v in result['phases'].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', VARIANTS, ids=lambda p: p.stem)
+@pytest.mark.usefixtures('small_networks')
+def test_variants_have_an_effect_on_adamml(path, data_dir):
+  recipe = GIN / 'adamml.gin'
+  settings = re.findall(r'^([\w/.]+) = (.*?)(?:  #.*)?$', path.read_text(), re.M)
+  kept = [param for param in tiny_params(whole(recipe))
+          if param.split(' = ')[0] not in dict(settings)]
+  load([recipe], kept, data_dir)
+  before = {name: gin.query_parameter(name) for name, _ in settings
+            if name in whole(recipe)}
+  load([recipe, path], kept, data_dir)
+  for name, _ in settings:
+    assert repr(gin.query_parameter(name)) != repr(before.get(name)), name
+  config.call(loop.train, dry_run=True, recipe=config.recipe)
+  for name, _ in settings:
+    assert f'{name} = ' in config.recipe(), f'{name} is not read'
+
+
+@pytest.mark.parametrize('path', OF_PUBLIC_DATA, ids=lambda p: p.stem)
+def test_the_officials_fit_every_adamml(path):
+  if 'adamml' in path.stem:
+    load([path, GIN / 'variants' / 'official.gin'])
 
 
 @pytest.mark.parametrize('path', RECIPES, ids=lambda p: p.stem)
@@ -77,14 +134,52 @@ def test_style(path):
   text = path.read_text()
   assert 'from __gin__ import dynamic_registration' in text
   assert text.startswith('# ') and f'--gin_file=gin_configs/{path.name}' in text
-  assert text.index('# Required') < text.index('# Commonly overridden')
+  everything = whole(path)
+  assert everything.index('# Required') < everything.index('# Commonly overridden')
   for included in re.findall(r"^include '(.*)'", text, re.M):
-    assert re.match(r'gin_configs/(data|run)/', included), 'no recipe is included'
+    assert re.match(r'gin_configs/(data|run|inputs)/', included), 'a recipe is included'
   assert max(map(len, text.splitlines())) <= 88
 
 
+@pytest.mark.parametrize('path', [*PARTS, *VARIANTS], ids=lambda p: p.stem)
+def test_style_of_parts(path):
+  text = path.read_text()
+  assert text.startswith('# ') and 'from __gin__ import dynamic_registration' in text
+  assert not re.findall(r'^include', text, re.M), 'include depth is one'
+  assert max(map(len, text.splitlines())) <= 88
+  if path in PARTS:
+    assert any(f"include 'gin_configs/{path.parent.name}/{path.name}'" in
+               recipe.read_text() for recipe in RECIPES), 'no recipe includes it'
+
+
+def starts(path):
+  found = re.search(r'^loop\.train\.starts = \(([^)]*)\)', path.read_text(), re.M)
+  return re.findall(r"'(.*?)'", found[1]) if found else []
+
+
+@pytest.mark.parametrize('path', OF_PUBLIC_DATA, ids=lambda p: p.stem)
+def test_starts_are_the_recipes_encoders(path):
+  """What a recipe starts from has its encoders, with the same settings."""
+  text = path.read_text()
+  modalities = re.search(r"DatasetSpec\.modalities = \((.*)\)", text)[1]
+  modalities = re.findall(r"'(\w+)'", modalities)
+  if len(modalities) == 1:
+    assert not starts(path)
+    return
+  assert len(starts(path)) == len(modalities)
+  for modality, start in zip(modalities, starts(path)):
+    start = (ROOT / start).read_text()
+    assert f"modalities = ('{modality}',)" in start
+    for encoder in (text, start):
+      assert f'@{modality}/gated_encoder.GatedEncoder()' in encoder
+    mine, theirs = (
+        set(re.findall(rf'^{modality}/(?:resnet|mobilenet|efficientnet).*', t, re.M))
+        for t in (text, start))
+    assert mine == theirs
+
+
 def test_the_papers_numbers():
-  text = (ROOT / 'gin_configs' / 'adamml.gin').read_text()
+  text = whole(GIN / 'adamml.gin')
   for line in (
       'BATCH_SIZE = 72', 'num_segments = 5', 'eval_segments = 10', 'depth = 50',
       'RgbPreview.size = 160', 'joint_dim = 2048', 'lstm_units = 256',
@@ -99,8 +194,7 @@ def test_the_papers_numbers():
 
 def test_weighted_fusion_trains_as_long_as_adamml_does():
   """Section 4.1: all baselines have the same start and number of epochs."""
-  adamml, fusion = ((ROOT / 'gin_configs' / f'{name}.gin').read_text()
-                    for name in ('adamml', 'fusion'))
+  adamml, fusion = (whole(GIN / f'{name}.gin') for name in ('adamml', 'fusion'))
   stages = re.findall(r'(?:warm_up|alternating|fine_tune)_epochs = (\d+)', adamml)
   epochs, = re.findall(r'single_phase.epochs = (\d+)', fusion)
   assert len(stages) == 3 and sum(map(int, stages)) == int(epochs)
@@ -142,7 +236,7 @@ def test_data_files_set_what_recipes_read():
     assert not re.findall(r'^include', path.read_text(), re.M), 'include depth is one'
   public = names['kinetics_sounds']
   assert all(names[path.stem] == public for path in PUBLIC)
-  recipes = ''.join(path.read_text() for path in RECIPES)
+  recipes = ''.join(whole(path) for path in RECIPES)
   macros = {name for name in set.union(*names.values()) if name.isupper()}
   assert macros and all(f'%{macro}\n' in recipes for macro in macros)
 
@@ -161,11 +255,12 @@ def test_every_full_size_recipe_takes_every_corpus(path, data):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('small_networks')
 def test_a_step_on_another_corpus(data_dir):
   """What the data file sets and the recipe does not read is no error."""
   path = ROOT / 'gin_configs' / 'fusion.gin'
   load([path, ROOT / 'gin_configs' / 'data' / 'activitynet.gin'],
-       list(tiny_params(path.read_text())), data_dir)
+       list(tiny_params(whole(path))), data_dir)
   config.call(loop.train, dry_run=True, recipe=config.recipe)
   text = config.recipe()
   assert 'UNIMODAL_EPOCHS' not in text and 'DatasetSpec.shuffle_buffer = 4' in text
