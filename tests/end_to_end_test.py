@@ -48,6 +48,8 @@ def _gin(*parts):
           for name, values in part.items() for key, value in values.items()]
 
 
+_FULL_SIZE_RGB = {'dataset.RgbFrames': _RGB['dataset.RgbFrames'],
+                  'rgb/resnet.ResNet': _RGB['resnet.ResNet']}
 _TINY_RGB = ['--batch_size=4', *_gin(_SEGMENTS, _RGB, _EPOCH)]
 
 # {name: (words of a README command, further arguments)}, in stages; the commands of a
@@ -63,14 +65,17 @@ STAGES = (
      'fusion': (('tfmm.train', '--model_dir=runs/fusion'),
                 ['--batch_size=4', *_gin(_SEGMENTS, _RGB, _SOUND, _LISTENER, _EPOCH)])},
     {'export': (('tfmm.export_model',), []),
-     'evaluate adamml': (('tfmm.evaluate', '--model_dir=runs/adamml'), []),
+     'evaluate adamml': (('tfmm.evaluate', '--model_dir=runs/adamml', '--split=test'),
+                         []),
      'evaluate fusion': (('tfmm.evaluate', '--model_dir=runs/fusion'), []),
      # Of a smaller recipe; gin_configs_test.py takes the steps of all of them.
      'dry run': (('--gin_file=gin_configs/adamml.gin', '--dry_run'),
-                 ['--gin_file=gin_configs/rgb.gin', *_gin(_SEGMENTS, _RGB)]),
+                 ['--gin_file=gin_configs/rgb.gin', *_gin(_SEGMENTS, _FULL_SIZE_RGB)]),
      'data again': (('beam_pipelines.prepare_videos', '--output_dir=data'), []),
      'rgb again': (('--model_dir=runs/rgb',), _TINY_RGB)},
     {'predict': (('tfmm.predict',), []),
+     'random gates': (('tfmm.evaluate', '--output_dir=runs/random_test'),
+                      ['--timed_batches=0']),
      'report': (('tools/report.py',), []),
      'features': (('--output_dir=features/rgb',), []),
      'inspect': (('tools/inspect_shards.py', '--html=page.html'), []),
@@ -106,10 +111,13 @@ MISTAKES = {
 ABSENT = {
     'beam_pipelines.prepare_videos': (
         ['--manifest=nothing'], 'manifest nothing does not exist'),
-    'beam_pipelines.adopt_shards': (['--train=nothing'], '--train=nothing finds no file'),
+    'beam_pipelines.adopt_shards': (
+        ['--train=nothing'], '--train=nothing finds no file'),
     'beam_pipelines.extract_features': (
         ['--data_dir=nothing'], 'nothing is not a finished dataset'),
     'tfmm.train': (['--data_dir=nothing'], 'nothing is not a finished dataset'),
+    'tools/convert_resnet_checkpoint.py': ([], 'resnet50.pth'),
+    'tools/convert_adamml_checkpoint.py': ([], 'adamml_rgb_sound.pth.tar'),
     'tools/make_manifest.py': (
         ['--annotations=nothing'], '--annotations=nothing does not exist'),
 }
@@ -225,7 +233,7 @@ def test_dry_run_tells_sizes_and_saves_nothing(done, folder):
                'train: one step of 2 videos', 'peak memory', 'Nothing was saved'):
     assert word in lines
   runs = {path.name for path in (folder / 'runs').iterdir()}
-  assert runs == {'rgb', 'audio', 'fusion', 'adamml'}
+  assert runs == {'rgb', 'audio', 'fusion', 'adamml', 'random_test'}
 
 
 @pytest.mark.parametrize('run', ['fusion', 'adamml'])
@@ -253,6 +261,14 @@ def test_decisions_name_every_test_video(done, folder):
   for line in lines:
     assert line['modalities'] == ['rgb', 'audio']
     assert len(line['ran']) == len(line['present']) == len(line['segment_times']) == 4
+
+
+def test_random_gates_are_measured_beside_the_run(done, folder):
+  del done
+  lines = (folder / 'runs' / 'random_test' / 'decisions_test.jsonl').read_text()
+  learned = (folder / 'runs' / 'adamml' / 'decisions_test.jsonl').read_text()
+  ran = [sum(map(sum, json.loads(line)['ran'])) for line in lines.splitlines()]
+  assert lines != learned and 0 < sum(ran) < 2 * 4 * 2
 
 
 def test_export_is_a_version_for_a_server(done, folder):

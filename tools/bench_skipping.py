@@ -35,8 +35,8 @@ class ForcedAdaMML(adamml.AdaMML):
     return present, extras
 
 
-def make_model(options) -> ForcedAdaMML:
-  """A ResNet and a MobileNetV2, and a policy of two MobileNetV2."""
+def make_model(options, forced: bool = True) -> adamml.AdaMML:
+  """A ResNet and a MobileNetV2, and a policy of two MobileNetV2, obeyed or not."""
   def listen():
     return mobilenet.MobileNetV2(
         size=options.spectrogram_size, in_channels=1, normalization='none')
@@ -46,7 +46,7 @@ def make_model(options) -> ForcedAdaMML:
   preview = mobilenet.MobileNetV2(
       num_frames=max(1, options.num_frames // 2), size=options.preview_size,
       row_dtype='float32')
-  return ForcedAdaMML(
+  return (ForcedAdaMML if forced else adamml.AdaMML)(
       encoders={
           'rgb': gated_encoder.GatedEncoder(look, view='rgb'),
           'audio': gated_encoder.GatedEncoder(listen(), view='spectrogram')},
@@ -67,7 +67,7 @@ def make_clips(model, batch_size, num_segments):
 def make_gates(rate, batch_size, num_segments, num_modalities):
   """[B, S, M] of 0 and 1 with `rate` percent open in each modality, at random."""
   rows = batch_size * num_segments
-  rng = np.random.default_rng(rate)
+  rng = np.random.default_rng(round(rate))
   gates = np.zeros([rows, num_modalities], 'float32')
   for modality in range(num_modalities):
     gates[rng.permutation(rows)[:round(rate / 100 * rows)], modality] = 1
