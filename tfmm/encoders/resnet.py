@@ -38,8 +38,8 @@ class BasicBlock(tf.keras.layers.Layer):
     residual = images
     if self.downsample is not None:
       residual = self.downsample(images, training=training)
-    images = tf.nn.relu(self.bn1(self.conv1(images), training=training))
-    images = self.bn2(self.conv2(images), training=training)
+    images = tf.nn.relu(_normalized(self, 1, images, training))
+    images = _normalized(self, 2, images, training)
     return tf.nn.relu(images + residual)
 
 
@@ -64,10 +64,16 @@ class Bottleneck(tf.keras.layers.Layer):
     residual = images
     if self.downsample is not None:
       residual = self.downsample(images, training=training)
-    images = tf.nn.relu(self.bn1(self.conv1(images), training=training))
-    images = tf.nn.relu(self.bn2(self.conv2(images), training=training))
-    images = self.bn3(self.conv3(images), training=training)
+    images = tf.nn.relu(_normalized(self, 1, images, training))
+    images = tf.nn.relu(_normalized(self, 2, images, training))
+    images = _normalized(self, 3, images, training)
     return tf.nn.relu(images + residual)
+
+
+def _normalized(block, number, images, training):
+  """`bn<number>` of `conv<number>` of the images."""
+  return convolution.convolve_and_normalize(
+      getattr(block, f'conv{number}'), getattr(block, f'bn{number}'), images, training)
 
 
 def _shortcut(in_channels, out_channels, stride, synchronized):
@@ -128,7 +134,7 @@ class ResNet(encoder.FrameEncoder):
         setattr(self, f'layer{stage + 1}', layers)
 
   def feature_maps(self, images, num_frames, training):
-    images = tf.nn.relu(self.bn1(self.conv1(images), training=training))
+    images = tf.nn.relu(_normalized(self, 1, images, training))
     images = convolution.max_pool(images)
     for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
       if self.temporal_pool and stage is not self.layer1:
