@@ -45,7 +45,7 @@ def parse(argv):
   parser.add_argument('--parts', default='a,b,c,d', help='which to measure')
   parser.add_argument('--clips', help='folder of videos, for a, b and c')
   parser.add_argument('--num_clips', type=int, default=6, help='how many of them')
-  parser.add_argument('--copies', type=int, default=16,
+  parser.add_argument('--copies', type=int, default=40,
                       help='c: how often each is prepared')
   parser.add_argument('--repeats', type=int, default=5,
                       help='rounds of which medians are taken; c: at most 3')

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.training import tiny_run
 from tfmm.training import checkpoints
 
 
@@ -123,3 +125,42 @@ def test_another_shape_is_another_model_and_no_damage(tmp_path):
   path = saved.write(str(tmp_path / 'ckpt-1'))
   with pytest.raises(ValueError, match='is of another model'):
     checkpoints.restore_model(tf.train.Checkpoint(v=tf.Variable(tf.zeros([4]))), path)
+
+
+def saved(model, directory):
+  """A run directory with a checkpoint of the model, all of whose values are moved."""
+  for variable in model.variables:
+    variable.assign_add(tf.fill(variable.shape, .125))
+  step = tf.Variable(3, dtype=tf.int64)
+  checkpoints.make_manager(
+      tf.train.Checkpoint(model=model, step=step), str(directory), step, keep=1,
+      every_steps=1, chief=True).save(checkpoint_number=3)
+  return str(directory)
+
+
+def test_a_trained_adamml_gives_its_policy_too(tmp_path):
+  trained, model = tiny_run.ada_mml(3), tiny_run.ada_mml(3)
+  given = checkpoints.initialize_from(model, [saved(trained, tmp_path)])
+  assert given == {m: f'{tmp_path}/ckpt-3' for m in ('rgb', 'audio')}
+  for before, after in zip(trained.trainable_variables, model.trainable_variables):
+    np.testing.assert_array_equal(before, after)
+  assert model.temperature.numpy() == 5.  # of the phase that begins, not of the run
+
+
+def test_without_a_policy_fusion_starts_anew(tmp_path):
+  trained, model = tiny_run.late_fusion(3), tiny_run.ada_mml(3)
+  before = model.policy.get_weights()
+  checkpoints.initialize_from(model, [saved(trained, tmp_path)])
+  np.testing.assert_array_equal(model.fusion.free_weights, [.5])
+  for was, stayed in zip(before, model.policy.get_weights()):
+    np.testing.assert_array_equal(was, stayed)
+  np.testing.assert_array_equal(
+      model.classifiers['rgb'].kernel, trained.classifiers['rgb'].kernel)
+
+
+def test_a_temperature_is_in_the_checkpoint(tmp_path):
+  trained, model = tiny_run.ada_mml(3), tiny_run.ada_mml(3)
+  trained.temperature.assign(2.)
+  saved(trained, tmp_path)
+  checkpoints.restore_model(model, f'{tmp_path}/ckpt-3')
+  assert model.temperature.numpy() == 2.125

@@ -236,6 +236,9 @@ class BestRecord:
 def initialize_from(model: tf.keras.Model, runs: Sequence[str]) -> dict[str, str]:
   """Gives a model the encoders and classifiers that other runs have trained.
 
+  A run with a policy gives that and its fusion, too, to a model that has one: so a
+  trained or converted AdaMML is fine-tuned on other data of the same classes.
+
   Args:
     model: gets `encoders[m]` and `classifiers[m]` of every modality m.
     runs: run directories (their last checkpoint) or checkpoint prefixes. Each
@@ -248,10 +251,13 @@ def initialize_from(model: tf.keras.Model, runs: Sequence[str]) -> dict[str, str
     ValueError: a modality is in none or in several, or shapes differ.
   """
   source: dict[str, str] = {}
+  with_policy = set()
   for run in runs:
     path = find_checkpoint(run)
     with _reading(path):
       keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    if any(k.startswith('model/policy/') for k in keys):
+      with_policy.add(path)
     here = [m for m in model.modalities
             if any(k.startswith(f'model/encoders/{m}/') for k in keys)]
     if not here:
@@ -270,14 +276,18 @@ def initialize_from(model: tf.keras.Model, runs: Sequence[str]) -> dict[str, str
         f'init_from has no encoder of {missing[0]!r}; it has {sorted(source)}. Train '
         f'that modality alone and add its run: --init_from={",".join(runs)},RUN')
   for path in dict.fromkeys(source.values()):
-    _restore_parts(model, [m for m in source if source[m] == path], path)
+    _restore_parts(model, [m for m in source if source[m] == path], path,
+                   policy=path in with_policy)
   return source
 
 
-def _restore_parts(model: tf.keras.Model, modalities: Sequence[str], path: str):
+def _restore_parts(model: tf.keras.Model, modalities: Sequence[str], path: str, *,
+                   policy: bool):
   parts = {'encoders': {m: model.encoders[m] for m in modalities}}
   if hasattr(model, 'classifiers'):
     parts['classifiers'] = {m: model.classifiers[m] for m in modalities}
+  if policy and hasattr(model, 'policy'):
+    parts |= {'policy': model.policy, 'fusion': model.fusion}
   shell = tf.train.Checkpoint(**parts)  # stands for the model of the other run
   try:
     status = tf.train.Checkpoint(model=shell).restore(path)
@@ -285,7 +295,7 @@ def _restore_parts(model: tf.keras.Model, modalities: Sequence[str], path: str):
   except (AssertionError, ValueError) as error:
     raise ValueError(
         f'init_from: {path} does not fit {"+".join(modalities)} of this model (same '
-        f'encoder and number of classes?): {_first_line(error)}') from error
+        f'encoder, policy and number of classes?): {_first_line(error)}') from error
 
 
 def _first_line(error: BaseException) -> str:
