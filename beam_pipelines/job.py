@@ -1,5 +1,6 @@
 """What a job of preparing videos is: plain data, and which row goes to which shard."""
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -72,9 +73,12 @@ def keyed_rows(job: Job) -> Iterator[tuple[ShardKey, manifest.Row | None]]:
   """Yields each row with its shard, and each shard once without a row.
 
   The latter make a file for a shard that no row falls into, so that `train@4` always
-  names four files.
+  names four files. They come first and by size: an engine that takes what is ready
+  begins with the longest work, and one that deals shards out to its workers
+  (FnApiRunner) deals alike ones.
   """
-  for key in job.shard_keys():
+  keyed = [(job.key_of(row), row) for row in job.read_manifest()]
+  size = collections.Counter(key for key, _ in keyed)
+  for key in sorted(job.shard_keys(), key=lambda key: -size[key]):
     yield key, None
-  for row in job.read_manifest():
-    yield job.key_of(row), row
+  yield from keyed
