@@ -34,6 +34,13 @@ def test_each_start_has_its_command_and_its_directory(commands):
   assert lines[2] == 'stage 3 of 3: the recipe itself -> RUN'
 
 
+def test_a_dry_run_names_no_directory(commands):
+  lines = []
+  stages.train_starts(('a.gin',), '', ['--dry_run'], say=lines.append)
+  assert lines == ['stage 1 of 2: a.gin', 'stage 2 of 2: the recipe itself']
+  assert len(commands) == 1
+
+
 def test_a_start_that_fails_ends_it(commands):
   with pytest.raises(OSError, match='broken.gin ended with exit code 1, see above'):
     stages.train_starts(('broken.gin', 'b.gin'), 'RUN', (), say=lambda text: None)

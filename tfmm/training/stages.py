@@ -26,7 +26,7 @@ def train_starts(starts: Sequence[str], model_dir: str, arguments: Sequence[str]
 
   Args:
     starts: their recipes.
-    model_dir: of the run that starts from them.
+    model_dir: of the run that starts from them; '' for a dry run.
     arguments: further arguments of `python -m tfmm.train`.
     say: shows a line to the user.
 
@@ -46,8 +46,13 @@ def train_starts(starts: Sequence[str], model_dir: str, arguments: Sequence[str]
     raise ValueError(
         f'loop.train.starts names two recipes of one file name: {tuple(starts)}; '
         'rename one.')
+  def tell(number: int, what: str, where: str):
+    # A dry run leaves nothing anywhere.
+    say(f'stage {number} of {len(starts) + 1}: {what}' + (
+        f' -> {where}' if model_dir else ''))
+
   for number, (recipe, run) in enumerate(zip(starts, runs), 1):
-    say(f'stage {number} of {len(starts) + 1}: {recipe} -> {run}')
+    tell(number, recipe, run)
     done = subprocess.run(
         [sys.executable, '-m', 'tfmm.train', f'--gin_file={recipe}',
          f'--model_dir={run}', *arguments], check=False)
@@ -55,5 +60,5 @@ def train_starts(starts: Sequence[str], model_dir: str, arguments: Sequence[str]
       raise OSError(
           f'{recipe} ended with exit code {done.returncode}, see above; the same '
           'command goes on from there.')
-  say(f'stage {len(starts) + 1} of {len(starts) + 1}: the recipe itself -> {model_dir}')
+  tell(len(starts) + 1, 'the recipe itself', model_dir)
   return runs
