@@ -234,6 +234,21 @@ def test_typos_in_a_data_file_beside_the_recipe(recipe, corpora, monkeypatch):
     load([path, 'gin_configs/data/none.gin'])
 
 
+def test_a_variant_must_have_some_effect(recipe, tmp_path, monkeypatch):
+  folder = tmp_path / 'variants'
+  folder.mkdir()
+  some, none = folder / 'some.gin', folder / 'none.gin'
+  imports = ('from __gin__ import dynamic_registration\n'
+             'from tfmm.training import phases\n')
+  none.write_text(f'{imports}phases.adamml_phases.warm_up_epochs = 2\n')
+  some.write_text(f'{none.read_text()}phases.single_phase.epochs = 4\n')
+  load([recipe(), str(some)])
+  assert len(build(monkeypatch)['phases'].epochs) == 4
+  load([recipe(), str(none)])
+  with pytest.raises(ValueError, match='none.gin has no effect: this recipe reads'):
+    build(monkeypatch)
+
+
 def test_other_files_beside_the_recipe_must_be_read(recipe, tmp_path, monkeypatch):
   (tmp_path / 'more.gin').write_text(DATA.replace('EPOCHS_OF_DATA = 7', ''))
   load([recipe(), str(tmp_path / 'more.gin')])

@@ -49,6 +49,8 @@ _OPTIONAL_FOLDERS = ('data', 'variants')
 # What they set, {(scope, configurable, parameter): value}. What replaces one of these
 # must be read.
 _optional: dict[tuple[str, str, str], Any] = {}
+# What each file of a choice sets, {path: keys as above}; one of them must be read.
+_variants: dict[str, list[tuple[str, str, str]]] = {}
 
 
 def load(gin_file: str | Sequence[str], gin_params: Sequence[str] = (), *,
@@ -139,6 +141,9 @@ def recipe() -> str:
       (scope, name, parameter) for (scope, name, parameter), value in _optional.items()
       if configured.get((scope, name), {}).get(parameter) == value}
   _check_used(as_in_data)
+  for path, keys in _variants.items():
+    if not any(messages.is_used(*key, gin.config._OPERATIVE_CONFIG) for key in keys):
+      raise ValueError(f'{path} has no effect: this recipe reads nothing that it sets.')
   return gin.operative_config_str()
 
 
@@ -249,6 +254,7 @@ def _parse_files(files: Sequence[str]):
   """
   included = [path for file in files for path in _includes(file)]
   _optional.clear()
+  _variants.clear()
   for path in (*included, *files[1:]):
     if _folder(path) in _OPTIONAL_FOLDERS:
       gin.clear_config()
@@ -258,6 +264,8 @@ def _parse_files(files: Sequence[str]):
           key = (scope, name, parameter)
           if name != _MACRO or path in included or key in _optional:
             _optional[key] = value
+          if not is_of_data(path):
+            _variants.setdefault(path, []).append(key)
   gin.clear_config()
   _referenced.clear()
   for path in files:

@@ -117,12 +117,13 @@ def unused_bindings(configured: _Bindings, operative: _Bindings,
         yield f'macro {scope!r} is never used{nearest(scope, names)}'
       continue
     for parameter in parameters:
-      if not (_is_used(scope, name, parameter, operative)
+      if not (is_used(scope, name, parameter, operative)
               or (scope, name, parameter) in optional):
         yield _describe_unused(scope, name, parameter, operative)
 
 
-def _is_used(scope, name, parameter, operative) -> bool:
+def is_used(scope: str, name: str, parameter: str, operative: _Bindings) -> bool:
+  """Whether a binding was read, in its scope or in one inside of it."""
   return any(
       n == name and parameter in read
       and (not scope or s == scope or s.startswith(f'{scope}/'))
