@@ -131,8 +131,9 @@ def test_rotation_stands_upright():
 
   scaler = video.Scaler(None)
   image = tiny_videos.picture(5, 64, 48)
-  scaler._reformatter = types.SimpleNamespace(reformat=lambda frame, **options: (
-      turned.append(options) or types.SimpleNamespace(to_ndarray=lambda **format: image)))
+  scaled = types.SimpleNamespace(to_ndarray=lambda **options: image)
+  scaler._reformatter = types.SimpleNamespace(
+      reformat=lambda frame, **options: turned.append(options) or scaled)
   np.testing.assert_array_equal(scaler.rgb(Frame()), np.rot90(image))
   assert (turned[0]['width'], turned[0]['height']) == (64, 48)
 
