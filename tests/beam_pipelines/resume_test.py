@@ -25,24 +25,30 @@ def _content(out):
   return {p.name: p.read_bytes() for p in sorted(Path(out).iterdir())}
 
 
+def _start(manifest, out):
+  """The command, left at work: it has begun its directory."""
+  process = subprocess.Popen(_command(manifest, out), cwd=_ROOT, stderr=subprocess.PIPE)
+  deadline = time.monotonic() + 60
+  while (not (out / 'options.json').exists() and process.poll() is None
+         and time.monotonic() < deadline):
+    time.sleep(0.01)
+  return process
+
+
 @pytest.mark.slow
 def test_ten_kills_at_random_moments(tmp_path):
   manifest = tiny_videos.make_set(
       tmp_path, num_videos=24, splits=('train',), seconds=3, width=320, height=240)
   (tmp_path / 'videos' / 'v7.mp4').write_bytes(b'no film')
-  subprocess.run(_command(manifest, tmp_path / 'whole'), cwd=_ROOT, check=True,
-                 capture_output=True)
+  undisturbed = _start(manifest, tmp_path / 'whole')
+  begin = time.monotonic()
+  assert undisturbed.wait() == 0, undisturbed.stderr.read()
+  working = time.monotonic() - begin
   moments = random.Random(0)
   out, sizes, interrupted = tmp_path / 'out', [], 0
   for _ in range(10):
-    process = subprocess.Popen(_command(manifest, out), cwd=_ROOT,
-                               stderr=subprocess.PIPE)
-    # Some while it starts, most while it works.
-    deadline = time.monotonic() + 60
-    while (not (out / 'options.json').exists() and process.poll() is None
-           and time.monotonic() < deadline):
-      time.sleep(0.01)
-    time.sleep(moments.uniform(0.0, 2.5))
+    process = _start(manifest, out)
+    time.sleep(moments.uniform(0.0, working / 2))  # soon, or in the midst of it
     interrupted += process.poll() is None
     process.kill()  # SIGKILL; nothing if it has just ended
     process.communicate()
