@@ -1,9 +1,11 @@
-"""Flags of the tools that convert weights; without TensorFlow, for a quick help."""
+"""Command lines of the tools that convert weights; help comes without TensorFlow."""
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 from absl import flags
+from tfmm import command_line
 
 
 def define_flags(values: flags.FlagValues, *, needs_recipe: bool = True):
@@ -27,7 +29,16 @@ def define_flags(values: flags.FlagValues, *, needs_recipe: bool = True):
          'data.')
 
 
-def the_file(argv: Sequence[str], command: str) -> str:
+def run(argv: Sequence[str], command: str,
+        convert: Callable[[str, flags.FlagValues], None], values: flags.FlagValues):
+  """Converts the file of a command line; a mistake is one line and exit code 1."""
+  try:
+    convert(_the_file(argv, command), values)
+  except command_line.mistakes() as error:
+    sys.exit(f'{command}: {command_line.one_line(error)}')
+
+
+def _the_file(argv: Sequence[str], command: str) -> str:
   """The only argument that is no flag."""
   if len(argv) != 2:
     raise ValueError(

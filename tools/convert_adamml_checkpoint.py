@@ -11,8 +11,6 @@ taken by argmax, as the recipe says; the authors' evaluation draws them:
 --gin_param="adamml.AdaMML.test_gate = 'sample'".
 """
 
-import sys
-
 from absl import flags
 
 import conversion_flags
@@ -63,10 +61,7 @@ def convert(path: str, values: flags.FlagValues):
 
 
 def main(argv, values: flags.FlagValues = flags.FLAGS):
-  try:
-    convert(conversion_flags.the_file(argv, 'convert_adamml_checkpoint'), values)
-  except command_line.mistakes() as error:
-    sys.exit(f'convert_adamml_checkpoint: {command_line.one_line(error)}')
+  conversion_flags.run(argv, 'convert_adamml_checkpoint', convert, values)
 
 
 if __name__ == '__main__':

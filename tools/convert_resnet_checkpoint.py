@@ -12,8 +12,6 @@ convolution's three filters, as AdaMML's authors do. ImageNet's classifier is le
 the run's own has the classes of the data and random values, drawn from --seed.
 """
 
-import sys
-
 from absl import flags
 
 import conversion_flags
@@ -60,10 +58,7 @@ def convert(path: str, values: flags.FlagValues):
 
 
 def main(argv, values: flags.FlagValues = flags.FLAGS):
-  try:
-    convert(conversion_flags.the_file(argv, 'convert_resnet_checkpoint'), values)
-  except command_line.mistakes() as error:
-    sys.exit(f'convert_resnet_checkpoint: {command_line.one_line(error)}')
+  conversion_flags.run(argv, 'convert_resnet_checkpoint', convert, values)
 
 
 if __name__ == '__main__':

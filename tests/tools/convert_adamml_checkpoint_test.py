@@ -95,7 +95,7 @@ def test_it_is_evaluated(run_dir):
 
 def test_training_starts_from_it(run_dir):
   model = tiny_models.late_fusion()  # of five classes
-  with pytest.raises(ValueError, match='same encoder and number of classes'):
+  with pytest.raises(ValueError, match='same encoder, policy and number of classes'):
     checkpoints.initialize_from(model, [run_dir])
   run = config.load_run(run_dir)
   before = [v.numpy() for v in run.model.encoders['audio'].variables]

@@ -233,11 +233,8 @@ def _pairs(order: list[int]) -> list[int]:
 
 def _fill_lstm(transfer, cell, pairs: list[int]):
   """Gates are input, forget, cell, output on both sides; two biases become one."""
-  name = _the_one(transfer, 'weight_ih')
-  if name is None:
-    raise ValueError(
-        f'{transfer.source} has no LSTM (weight_ih); set adamml.Policy.lstm_units = '
-        'None.')
+  name = _needed(
+      transfer, 'weight_ih', 'LSTM', 'set adamml.Policy.lstm_units = None')
   layer = name.removesuffix('weight_ih')
   weight = transfer.take(name)  # [4 units, inputs + logits]
   width = weight.shape[1]
@@ -252,11 +249,8 @@ def _fill_lstm(transfer, cell, pairs: list[int]):
 
 
 def _fill_heads(transfer, heads, order: list[int]):
-  name = _the_one(transfer, 'fcs.0.weight')
-  if name is None:
-    raise ValueError(
-        f'{transfer.source} has no heads of the policy (fcs.0.weight); a random policy '
-        'cannot be converted.')
+  name = _needed(transfer, 'fcs.0.weight', 'heads of the policy',
+                 'a random policy cannot be converted')
   root = name.removesuffix('0.weight')
   weights, biases = (
       np.concatenate([transfer.take(f'{root}{i}.{kind}') for i in order])
@@ -288,6 +282,14 @@ def temperature(content: Any) -> tuple[float | None, str]:
     return None, 'the file does not tell'
   return (_INITIAL_TEMPERATURE * _TEMPERATURE_FACTOR ** (epoch - 1),
           f'of epoch {epoch} of alternating training')
+
+
+def _needed(transfer, ending: str, what: str, advice: str) -> str:
+  """The only name with this ending."""
+  name = _the_one(transfer, ending)
+  if name is None:
+    raise ValueError(f'{transfer.source} has no {what} ({ending}); {advice}.')
+  return name
 
 
 def _the_one(transfer, ending: str) -> str | None:
