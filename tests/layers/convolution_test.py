@@ -44,6 +44,19 @@ def test_depthwise_convolution(size, stride):
 
 
 @pytest.mark.parametrize('size', [(8, 8), (7, 10)])
+@pytest.mark.parametrize('depthwise', [False, True])
+@pytest.mark.parametrize('kernel, stride', [(1, 1), (3, 1), (3, 2), (7, 2)])
+def test_mirrored(size, depthwise, kernel, stride):
+  """With mirrored images and filters the same comes out, mirrored."""
+  layer = convolution.ConvNorm(4, 4, kernel, stride, depthwise=depthwise)
+  layer.norm.moving_mean.assign([.1, -.2, .3, 0.])
+  images = images_of(2, *size, 4)
+  mirrored = layer(convolution.mirror(images), mirrored=True)
+  np.testing.assert_allclose(
+      convolution.mirror(mirrored), layer(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('size', [(8, 8), (7, 10)])
 def test_max_pool_of_negative_values(size):
   images = images_of(2, *size, 3) - 10.0
   padded = np.pad(

@@ -51,12 +51,11 @@ class InvertedResidual(tf.keras.layers.Layer):
           hidden, filters, 1, activation=False, synchronized=synchronized,
           name='project')
 
-  def call(self, images, training=False):
+  def call(self, images, training=False, mirrored=False):
     hidden = images
-    if self.expand is not None:
-      hidden = self.expand(hidden, training=training)
-    hidden = self.depthwise(hidden, training=training)
-    hidden = self.project(hidden, training=training)
+    for layer in (self.expand, self.depthwise, self.project):
+      if layer is not None:
+        hidden = layer(hidden, training=training, mirrored=mirrored)
     return images + hidden if self.has_shortcut else hidden
 
 
@@ -113,10 +112,13 @@ class MobileNetV2(encoder.FrameEncoder):
     self._pooling_blocks = tuple(pooling_blocks)
 
   def feature_maps(self, images, num_frames, training):
-    images = self.stem(images, training=training)
+    mode = {'training': training, 'mirrored': not training}
+    if mode['mirrored']:
+      images = convolution.mirror(images)
+    images = self.stem(images, **mode)
     for i, block in enumerate(self.blocks):
       if self.temporal_pool and i in self._pooling_blocks:
         images = temporal.temporal_max_pool(images, num_frames)
         num_frames = temporal.pooled_frames(num_frames)
-      images = block(images, training=training)
-    return self.head(images, training=training), num_frames
+      images = block(images, **mode)
+    return self.head(images, **mode), num_frames

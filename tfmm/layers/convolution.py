@@ -3,6 +3,11 @@
 TensorFlow's 'SAME' pads a strided convolution on the right first, PyTorch pads both
 sides alike. All layers here pad as PyTorch does, so weights of torchvision give the
 same features. Every layer has its variables as soon as it is constructed.
+
+Padding a depthwise convolution beforehand copies the images. At inference a network
+can do without: on mirrored images with mirrored filters 'SAME' pads where PyTorch
+would, whose strided windows do not reach the padding on the right of an even number
+of columns. What comes out is mirrored too, which an average over space does not see.
 """
 
 import tensorflow as tf
@@ -43,11 +48,11 @@ class Convolution(tf.keras.layers.Conv2D):
   def call(self, images):
     return super().call(_pad(images, self._padding))
 
-  def scaled(self, images, scale):
+  def scaled(self, images, scale, mirrored=False):
     """As `call`, with each filter multiplied: scale [filters]."""
-    images, kernel = _operands(self, images, self.kernel, scale)
-    return tf.nn.conv2d(
-        images, kernel, self.strides, _paddings(self.kernel_size[0] // 2))
+    images, kernel = _operands(self, images, self.kernel, scale, mirrored)
+    padding = 'SAME' if mirrored else _paddings(self.kernel_size[0] // 2)
+    return tf.nn.conv2d(images, kernel, self.strides, padding)
 
 
 class DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
@@ -67,21 +72,26 @@ class DepthwiseConvolution(tf.keras.layers.DepthwiseConv2D):
   def call(self, images):
     return super().call(_pad(images, self._padding))
 
-  def scaled(self, images, scale):
+  def scaled(self, images, scale, mirrored=False):
     """As `call`, with each filter multiplied: scale [channels]."""
     # [k, k, C, 1]
     images, kernel = _operands(
-        self, images, self.depthwise_kernel, scale[:, tf.newaxis])
-    # The fused kernel of depthwise convolutions crashes on explicit paddings.
-    return tf.nn.depthwise_conv2d(
-        _pad(images, self._padding), kernel, [1, *self.strides, 1],
-        self.padding.upper())
+        self, images, self.depthwise_kernel, scale[:, tf.newaxis], mirrored)
+    padding = self.padding.upper()
+    if mirrored:
+      padding = 'SAME'
+    else:  # the fused kernel of depthwise convolutions crashes on explicit paddings
+      images = _pad(images, self._padding)
+    return tf.nn.depthwise_conv2d(images, kernel, [1, *self.strides, 1], padding)
 
 
-def _operands(layer, images, kernel, scale):
+def _operands(layer, images, kernel, scale, mirrored):
   """Images and the scaled kernel, of the layer's type of computation."""
+  kernel = tf.cast(kernel, scale.dtype) * scale
+  if mirrored:
+    kernel = tf.reverse(kernel, [0, 1])
   return (tf.cast(images, layer.compute_dtype),
-          tf.cast(tf.cast(kernel, scale.dtype) * scale, layer.compute_dtype))
+          tf.cast(kernel, layer.compute_dtype))
 
 
 class BatchNorm(tf.keras.layers.BatchNormalization):
@@ -122,16 +132,32 @@ class BatchNorm(tf.keras.layers.BatchNormalization):
     return outputs
 
 
-def convolve_and_normalize(convolution, norm, images, training=False):
+def mirror(images):
+  """Both axes of space turned round: [N, H, W, C] -> the same.
+
+  For networks whose strided filters are 3x3 or larger: a strided 1x1 convolution
+  would look at other pixels.
+  """
+  return tf.reverse(images, [1, 2])
+
+
+def convolve_and_normalize(convolution, norm, images, training=False, mirrored=False):
   """Batch normalization of a convolution.
 
   At inference it is folded into the filters and a bias, which kernels then add while
   they convolve: on CPU MobileNetV2 takes 20 % less time and ResNet-50 6 %.
+
+  Args:
+    convolution: `Convolution` or `DepthwiseConvolution`.
+    norm: `BatchNorm` of its output.
+    images: [N, H, W, C].
+    training: take and keep batch statistics, unless `norm` is not trainable.
+    mirrored: `images` went through `mirror`; only without training.
   """
   if training is not False and norm.trainable:
     return norm(convolution(images), training=training)
   scale = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
-  outputs = convolution.scaled(images, scale)
+  outputs = convolution.scaled(images, scale, mirrored)
   bias = norm.beta - norm.moving_mean * scale
   return tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
 
@@ -160,8 +186,9 @@ class ConvNorm(tf.keras.layers.Layer):
             in_channels, filters, kernel_size, stride, name='conv')
       self.norm = BatchNorm(filters, synchronized, name='norm')
 
-  def call(self, images, training=False):
-    images = convolve_and_normalize(self.conv, self.norm, images, training)
+  def call(self, images, training=False, mirrored=False):
+    images = convolve_and_normalize(
+        self.conv, self.norm, images, training, mirrored)
     return tf.nn.relu6(images) if self.activation else images
 
 
