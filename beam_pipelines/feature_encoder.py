@@ -17,7 +17,7 @@ import tensorflow as tf
 from beam_pipelines import feature_config
 from beam_pipelines import feature_saved_model as saved_model
 from beam_pipelines import feature_views
-from tfmm import config as run_config
+from tfmm import trained_run
 from tfmm.encoders import encoder as encoder_lib
 from tfmm.models import base
 from tfmm.training import checkpoints
@@ -95,7 +95,7 @@ def _open_run(config) -> RowEncoder:
   model_dir, _, modality = path.rstrip('/').rpartition('/')
   if modality not in base.MODALITIES:
     model_dir, modality = path, None
-  run = run_config.load_run(model_dir, config.checkpoint)
+  run = trained_run.load(model_dir, config.checkpoint)
   if modality is None and len(run.modalities) == 1:
     modality = run.modalities[0]
   if modality not in run.model.encoders:

@@ -12,7 +12,6 @@ import threading
 import time
 
 import cv2
-import numpy as np
 
 from beam_pipelines import config as config_lib
 from beam_pipelines import sequence_example
@@ -57,9 +56,7 @@ def records(request, alive=lambda: None):
 
   def motion(first, second):
     alive()
-    if first is second:
-      return flow_lib.encode(np.zeros((*first.shape, 2), np.float32))
-    return flow_lib.encode(flow(first, second))
+    return flow.jpeg(first, second)
 
   def encode(rgb):
     alive()

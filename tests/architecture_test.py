@@ -42,13 +42,15 @@ ROOMS = {
     'tfmm.config_messages': (),
     'tfmm.config': ('tfmm.schema', 'tfmm.value_types', 'tfmm.config_messages',
                     'tfmm.data', 'tfmm.training'),
+    'tfmm.trained_run': ('tfmm.config', 'tfmm.training'),
     'beam_pipelines': ('tfmm.schema', 'tfmm.media', 'tfmm.directory_lock'),
     # It has no Beam whose options are parsed, so its flags are read like the mains'.
     'beam_pipelines.adopt_shards': (
         'beam_pipelines', 'tfmm.schema', 'tfmm.directory_lock', 'tfmm.command_line'),
     **dict.fromkeys(EXTRACTION, (
         'beam_pipelines', 'tfmm.schema', 'tfmm.directory_lock', 'tfmm.data',
-        'tfmm.encoders', 'tfmm.models.base', 'tfmm.training', 'tfmm.config')),
+        'tfmm.encoders', 'tfmm.models.base', 'tfmm.training', 'tfmm.config',
+        'tfmm.trained_run')),
     'tools': ('tfmm', 'beam_pipelines'),
 }
 MAINS = ('tfmm.train', 'tfmm.evaluate', 'tfmm.export_model', 'tfmm.predict')

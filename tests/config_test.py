@@ -254,22 +254,3 @@ def test_other_files_beside_the_recipe_must_be_read(recipe, tmp_path, monkeypatc
   load([recipe(), str(tmp_path / 'more.gin')])
   with pytest.raises(ValueError, match='adamml_phases.warm_up_epochs is never read'):
     build(monkeypatch)
-
-
-def test_load_run_names_what_is_missing(tmp_path):
-  with pytest.raises(ValueError, match='has no checkpoint yet'):
-    config.load_run(str(tmp_path))
-  with pytest.raises(ValueError, match='neither a run directory nor a checkpoint'):
-    config.load_run(str(tmp_path / 'nothing'))
-
-
-def test_load_run_names_a_damaged_description(tmp_path):
-  for name, text in (('ckpt-1.index', ''), ('operative_config.gin', ''),
-                     ('run.json', '{}')):
-    (tmp_path / name).write_text(text)
-  with pytest.raises(ValueError, match="run.json has no entry 'data_dir'"):
-    config.load_run(str(tmp_path))
-  (tmp_path / 'run.json').write_text(
-      '{"labels": [], "num_classes": 2, "data_dir": "", "data_options": {}}')
-  with pytest.raises(ValueError, match='operative_config.gin binds nothing of'):
-    config.load_run(str(tmp_path))

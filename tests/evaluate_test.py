@@ -16,17 +16,16 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 _WITH_A_TINY_RUN = """
 import runpy
 from tests.training import tiny_run
-from tfmm import config
-from tfmm.training import checkpoints
+from tfmm import trained_run
 
-def load_run(model_dir, checkpoint, *, data_dir, **stronger):
+def load(model_dir, checkpoint, *, data_dir, **stronger):
   del stronger
-  return checkpoints.Run(
+  return trained_run.TrainedRun(
       model_dir=model_dir, model=tiny_run.unimodal(3), dataset=tiny_run.rgb_spec(),
       info={'labels': ['a', 'b', 'c'], 'data_dir': data_dir},
       checkpoint=f'{model_dir}/{checkpoint}', step=7)
 
-config.load_run = load_run
+trained_run.load = load
 runpy.run_module('tfmm.evaluate', run_name='__main__')
 """
 

@@ -13,17 +13,16 @@ import runpy, sys
 sys.path.insert(0, {root!r})
 from tests import tiny_models
 from tests.export import tiny_export
-from tfmm import config
-from tfmm.training import checkpoints
+from tfmm import trained_run
 
-def load_run(model_dir, checkpoint):
-  return checkpoints.Run(
+def load(model_dir, checkpoint):
+  return trained_run.TrainedRun(
       model_dir=model_dir, model=tiny_models.unimodal('audio'),
       dataset=tiny_export.unimodal_spec('audio'), checkpoint='', step=0,
       info={{'labels': tiny_export.LABELS, 'data_options': {{
           'frame_rate': 10, 'short_side': 36, 'sample_rate': 8000}}}})
 
-config.load_run = load_run
+trained_run.load = load
 runpy.run_module('tfmm.export_model', run_name='__main__')
 """
 

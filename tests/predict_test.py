@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from absl import flags
@@ -69,6 +70,27 @@ def test_a_bad_video_costs_one_line(saved_model, videos, capsys):
   first, second = err.splitlines()
   assert videos['junk'] in first and 'open' in first
   assert 'missing' in second
+
+
+def test_a_model_that_reads_flow(videos, tmp_path_factory, capsys):
+  saved_model = tiny_export.exported(tmp_path_factory, 'difference').directory
+  assert run(saved_model, videos['silent'], videos['gif']) == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert [line.split()[0] for line in lines[-3:-1]] == ['rgb', 'flow']
+  assert all(line.endswith('of 4') for line in lines[-3:-1])
+
+
+def test_flow_that_this_opencv_lacks_is_one_line(
+    videos, tmp_path, tmp_path_factory, monkeypatch, capsys):
+  monkeypatch.delattr(cv2, 'optflow', raising=False)
+  saved_model = tiny_export.exported(tmp_path_factory, 'flow').directory
+  shutil.copytree(saved_model, tmp_path / 'model')
+  path = tmp_path / 'model' / '1' / 'assets.extra' / 'tfmm.json'
+  path.write_text(path.read_text().replace('dis_fast', 'tvl1'))
+  assert run(str(tmp_path / 'model'), videos['sound']) == 1
+  out, err = capsys.readouterr()
+  line, = err.splitlines()
+  assert not out and videos['sound'] in line and 'python -m pip' in line
 
 
 def test_wrong_directories_and_no_video(saved_model, videos, tmp_path):

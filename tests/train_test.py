@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 from tests.training import tiny_run
-from tfmm import config, train
+from tfmm import train, trained_run
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -68,12 +68,12 @@ def test_train_then_load_the_run_from_its_directory_alone(recipe, data_dir, tmp_
       '--seed=7', '--gin_param=phases.single_phase.epochs = 2')
   assert json.loads((tmp_path / 'run' / 'COMPLETED').read_text())['step'] == 4
   os.remove(recipe)
-  loaded = config.load_run(directory)
+  loaded = trained_run.load(directory)
   assert loaded.step == 4 and loaded.labels == ('a', 'b', 'c')
   assert loaded.modalities == ('rgb',) and loaded.data_dir == data_dir
   assert loaded.dataset == tiny_run.rgb_spec() and loaded.info['seed'] == 7
-  assert config.load_run(directory, 'best').step in (2, 4)
-  assert config.load_run(directory, data_dir='/moved').data_dir == '/moved'
+  assert trained_run.load(directory, 'best').step in (2, 4)
+  assert trained_run.load(directory, data_dir='/moved').data_dir == '/moved'
 
 
 def test_a_run_is_measured_in_another_way(recipe, data_dir, tmp_path):
@@ -82,14 +82,14 @@ def test_a_run_is_measured_in_another_way(recipe, data_dir, tmp_path):
   (tmp_path / 'wider.gin').write_text(
       'from __gin__ import dynamic_registration\nfrom tests.training import tiny_run\n'
       'tiny_run.unimodal.dropout = 0.5\n')
-  loaded = config.load_run(directory, gin_files=[str(tmp_path / 'wider.gin')])
+  loaded = trained_run.load(directory, gin_files=[str(tmp_path / 'wider.gin')])
   assert loaded.model.dropout.rate == .5
-  loaded = config.load_run(
+  loaded = trained_run.load(
       directory, gin_params=['tiny_run.unimodal.dropout = 0.25'])
   assert loaded.model.dropout.rate == .25
-  assert config.load_run(directory).model.dropout.rate == .2
+  assert trained_run.load(directory).model.dropout.rate == .2
   with pytest.raises(ValueError, match='single_phase.epochs is never read'):
-    config.load_run(directory, gin_params=['phases.single_phase.epochs = 3'])
+    trained_run.load(directory, gin_params=['phases.single_phase.epochs = 3'])
 
 
 def test_a_second_file_is_stronger(recipe, data_dir, tmp_path):
@@ -117,7 +117,7 @@ def test_all_stages(data_dir, tmp_path):
   text = (tmp_path / 'run' / 'starts' / 'start' / 'operative_config.gin').read_text()
   assert 'loop.train.seed = 5' in text
   first, second = (
-      [v.numpy() for v in config.load_run(str(path)).model.trainable_variables]
+      [v.numpy() for v in trained_run.load(str(path)).model.trainable_variables]
       for path in (tmp_path / 'run' / 'starts' / 'start', tmp_path / 'run'))
   far = max(abs(a - b).max() for a, b in zip(first, second))
   assert 0 < far < .01  # a step away from where the start ended

@@ -140,15 +140,19 @@ def recipe() -> str:
   as_in_data = {
       (scope, name, parameter) for (scope, name, parameter), value in _optional.items()
       if configured.get((scope, name), {}).get(parameter) == value}
-  _check_used(as_in_data)
+  check_used(as_in_data)
   for path, keys in _variants.items():
     if not any(messages.is_used(*key, gin.config._OPERATIVE_CONFIG) for key in keys):
       raise ValueError(f'{path} has no effect: this recipe reads nothing that it sets.')
   return gin.operative_config_str()
 
 
-def _check_used(optional):
-  """Raises ValueError if a binding had no effect that is not `optional`."""
+def check_used(optional):
+  """Raises ValueError if a binding had no effect yet that is not `optional`.
+
+  Args:
+    optional: of (scope, configurable, parameter).
+  """
   unused = list(messages.unused_bindings(
       gin.config._CONFIG, gin.config._OPERATIVE_CONFIG, _referenced, optional))
   if unused:
@@ -157,55 +161,7 @@ def _check_used(optional):
                      + '; '.join(unused[:3]) + more + '.')
 
 
-def load_run(model_dir: str, checkpoint: str = 'last', *, data_dir: str | None = None,
-             gin_files: Sequence[str] = (), gin_params: Sequence[str] = ()):
-  """Rebuilds a trained run from its directory.
-
-  Args:
-    model_dir: of a run of `tfmm.train`.
-    checkpoint: 'last', or 'best' for the best validated one of its last stage.
-    data_dir: if the data is elsewhere now.
-    gin_files: stronger than what the run was trained with: another gate in test,
-      another number of segments.
-    gin_params: 'name = value' each, stronger still.
-
-  Returns:
-    `tfmm.training.checkpoints.Run`.
-
-  Raises:
-    ValueError, OSError: it is no run, or has no checkpoint.
-  """
-  import tensorflow as tf
-  from tfmm.training import checkpoints
-  from tfmm.training import loop
-  path = checkpoints.find_checkpoint(model_dir, checkpoint)
-  config = os.path.join(model_dir, checkpoints.CONFIG_FILE)
-  info = checkpoints.read_json(os.path.join(model_dir, checkpoints.RUN_FILE))
-  if info is None or not tf.io.gfile.exists(config):
-    raise ValueError(
-        f'{model_dir} has checkpoints but no {checkpoints.CONFIG_FILE} and '
-        f'{checkpoints.RUN_FILE}; only a directory of tfmm.train can be used.')
-  missing = {'labels', 'num_classes', 'data_dir', 'data_options'} - set(info)
-  if missing:
-    raise ValueError(
-        f'{model_dir}/{checkpoints.RUN_FILE} has no entry {min(missing)!r}; it is not '
-        'what this tfmm.train writes. Train again, or put a copy of it back.')
-  if data_dir:
-    info = {**info, 'data_dir': data_dir}
-  load(config, configurable=loop.train)
-  trained = set(_bindings())
-  if gin_files or gin_params:
-    load([config, *gin_files], gin_params, configurable=loop.train)
-  make_model, dataset = make_parts(loop.train, 'model', 'dataset')
-  model = make_model(num_classes=info['num_classes'])
-  _check_used({key for key, value in _bindings() if (key, value) in trained})
-  checkpoints.restore_model(model, path)
-  return checkpoints.Run(
-      model_dir=model_dir, model=model, dataset=dataset, info=info,
-      checkpoint=path, step=int(re.search(r'-(\d+)$', path).group(1)))
-
-
-def _bindings() -> Iterator[tuple[tuple[str, str, str], str]]:
+def all_bindings() -> Iterator[tuple[tuple[str, str, str], str]]:
   """All that is bound: ((scope, configurable, parameter), value as text)."""
   for (scope, name), parameters in gin.config._CONFIG.items():
     for parameter, value in parameters.items():

@@ -43,15 +43,15 @@ _OUTPUT_DIR = flags.DEFINE_string(
 def main(argv):
   if len(argv) > 1:
     sys.exit(f'evaluate: unexpected argument {argv[1]!r}; flags start with --.')
-  from tfmm import config
   try:
-    _evaluate(config)
+    _evaluate()
   except command_line.mistakes() as error:
     sys.exit(f'evaluate: {command_line.one_line(error)}')
 
 
-def _evaluate(config):
+def _evaluate():
   import tensorflow as tf
+  from tfmm import trained_run
   from tfmm.data import dataset
   from tfmm.training import checkpoints, evaluation
   output_dir = _OUTPUT_DIR.value or _MODEL_DIR.value
@@ -59,7 +59,7 @@ def _evaluate(config):
     raise ValueError(
         "results of another configuration would take the place of the run's own; give "
         f'--output_dir, such as {os.path.normpath(_MODEL_DIR.value)}_other.')
-  run = config.load_run(
+  run = trained_run.load(
       _MODEL_DIR.value, _CHECKPOINT.value, data_dir=_DATA_DIR.value,
       gin_files=_GIN_FILE.value, gin_params=_GIN_PARAM.value)
   total = dataset.load_info(run.data_dir).num_videos(_SPLIT.value)

@@ -1,8 +1,9 @@
 """Exports a run: python -m tfmm.export_model --model_dir=RUN --output_dir=SM
 
 Writes SM/<next version>/: a SavedModel of core TensorFlow operations that takes JPEGs
-and sound and computes only what the model's gates open, requests that warm a server
-up, and the labels. The result is loaded again and compared with the run.
+of frames and of optical flow, and sound, and computes only what the model's gates
+open, requests that warm a server up, and the labels. The result is loaded again and
+compared with the run.
 """
 
 import sys
@@ -24,17 +25,17 @@ _CHECKPOINT = flags.DEFINE_enum(
 def main(argv):
   if len(argv) > 1:
     sys.exit(f'export_model: unexpected argument {argv[1]!r}; flags start with --.')
-  from tfmm import config
   logging.set_verbosity(logging.WARNING)
   try:
-    _export(config)
+    _export()
   except command_line.mistakes() as error:
     sys.exit(f'export_model: {command_line.one_line(error)}')
 
 
-def _export(config):
+def _export():
+  from tfmm import trained_run
   from tfmm.export import saved_model
-  run = config.load_run(_MODEL_DIR.value, _CHECKPOINT.value)
+  run = trained_run.load(_MODEL_DIR.value, _CHECKPOINT.value)
   # How the records were made, so that clients can make them as well.
   report = saved_model.export(
       run.model, run.dataset, _OUTPUT_DIR.value, labels=run.labels,

@@ -2,7 +2,8 @@
 
 Prints for each video the best classes, which modality ran in which segment, and the
 GFLOPs spent against those of all modalities. A video that cannot be read costs one
-line on stderr; the others are answered, and the exit code is 1.
+line on stderr; the others are answered, and the exit code is 1. For a model that reads
+optical flow, flow is computed first, by the algorithm that made its shards.
 """
 
 import json

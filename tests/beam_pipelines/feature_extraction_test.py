@@ -10,7 +10,7 @@ from beam_pipelines import feature_shards
 from tests.beam_pipelines import tiny_encoders
 from tests.beam_pipelines import tiny_extraction
 from tests.data import tiny_shards
-from tfmm import config as run_config
+from tfmm import trained_run
 from tfmm.data import dataset
 from tfmm.data import features
 
@@ -55,7 +55,7 @@ def test_a_run_gives_what_it_sees_in_evaluation(data_dir, tmp_path, capsys):
   assert _extract(data_dir, tmp_path / 'F', f'run:{run_dir}/rgb', steps=10) == 0
   assert ('note: the encoder was trained at 30 frames a second and '
           f'{data_dir} has 10.') in capsys.readouterr().err
-  run = run_config.load_run(run_dir)
+  run = trained_run.load(run_dir)
   batches = dataset.make_dataset(run.dataset, data_dir, 'train', batch_size=9,
                                  training=False)
   [batch] = batches.as_numpy_iterator()

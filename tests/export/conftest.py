@@ -12,6 +12,12 @@ def exported(tmp_path_factory):
   return tiny_export.exported(tmp_path_factory)
 
 
+@pytest.fixture(scope='session', params=tiny_export.KINDS)
+def kind(request, tmp_path_factory):
+  """The same of a model of other pictures: each of `tiny_export.KINDS` in turn."""
+  return tiny_export.exported(tmp_path_factory, request.param)
+
+
 @pytest.fixture(scope='session')
 def served(exported):
   """The signatures of the reloaded export."""

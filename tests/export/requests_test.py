@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,7 +16,9 @@ from tests.export import tiny_export
 from tfmm import media
 from tfmm import schema
 from tfmm.data import dataset
+from tfmm.export import record as serving_record
 from tfmm.export import requests
+from tfmm.media import video
 
 VIDEOS = {
     'plain.mp4': {'seconds': 3.0, 'frame_rate': 12},
@@ -26,6 +29,7 @@ VIDEOS = {
     'large.mp4': {'width': 96, 'height': 72, 'seconds': 2.0, 'frame_rate': 25},
     'late_sound.mp4': {'seconds': 2.0, 'sound_start_s': 1.2},
     'several_clips.mp4': {'seconds': 7.0},
+    'repeated_pictures.mp4': {'seconds': 2.0, 'frame_rate': 5},
 }
 CLIP_SECONDS = 3.0
 
@@ -45,11 +49,12 @@ def folder_fixture(tmp_path_factory):
   return folder
 
 
-@pytest.fixture(scope='module', name='batch')
-def batch_fixture(folder, exported):
-  """The evaluation batch of the videos, through Beam's worker and the reader."""
+@pytest.fixture(scope='module', name='data')
+def data_fixture(folder):
+  """The videos as Beam's worker prepares them."""
   options = dataclasses.asdict(prepare_config.PrepareConfig(
-      frame_rate=10.0, short_side=36, sample_rate=8000, max_clip_seconds=CLIP_SECONDS))
+      frame_rate=10.0, short_side=36, sample_rate=8000, flow='dis_fast',
+      max_clip_seconds=CLIP_SECONDS))
   data = folder / 'data'
   os.makedirs(data)
   shard = schema.shard_name('test', 0, 1)
@@ -70,10 +75,19 @@ def batch_fixture(folder, exported):
           'file': shard, 'num_videos': len(VIDEOS), 'clips_per_video': counts}]}}}
   (data / schema.DATASET_INFO).write_text(json.dumps(info))
   (data / schema.COMPLETED).touch()
-  batches = dataset.make_dataset(
-      exported.spec, str(data), 'test', batch_size=len(VIDEOS), training=False,
-      drop_remainder=False)
-  return next(iter(batches))
+  return str(data)
+
+
+def read(spec, data):
+  """The evaluation batch of all videos."""
+  return next(iter(dataset.make_dataset(
+      spec, data, 'test', batch_size=len(VIDEOS), training=False,
+      drop_remainder=False)))
+
+
+@pytest.fixture(scope='module', name='batch')
+def batch_fixture(data, exported):
+  return read(exported.spec, data)
 
 
 @pytest.mark.parametrize('name', VIDEOS)
@@ -94,6 +108,59 @@ def test_same_views_and_answers_as_from_shards(name, folder, batch, exported, se
   got = served['serving_default'](**tensors)
   np.testing.assert_array_equal(got['ran'], expected.ran)
   np.testing.assert_allclose(got['logits'], expected.logits, atol=1e-5, rtol=1e-5)
+
+
+def test_same_flow_and_differences_as_from_shards(folder, data, kind):
+  """All bits of whole pictures; what is scaled or summed up, but for rounding."""
+  batch = read(kind.spec, data)
+  serve = tf.saved_model.load(kind.version_dir).signatures['serving_default']
+  kind.model.skip = 'mask'
+  views_of = tf.function(kind.inputs.decoded_clips, reduce_retracing=True)
+  ran = []
+  for i, name in enumerate(VIDEOS):
+    request = requests.from_video(str(folder / name), kind.record)
+    tensors = {k: tf.constant(v) for k, v in request.inputs.items()}
+    assert set(tensors) == {*(p.name for p in kind.record.pictures), 'present'}
+    views = views_of(tensors, tensors['present'])
+    assert set(views) == {view.name for view in kind.spec.views}
+    for view, value in views.items():
+      np.testing.assert_array_equal(value[0], batch[view][i], f'{name} {view}')
+    expected = kind.model({k: v[i:i + 1] for k, v in batch.items()})
+    got = serve(**tensors)
+    np.testing.assert_array_equal(got['ran'], expected.ran, name)
+    np.testing.assert_allclose(
+        got['logits'], expected.logits, atol=1e-5, rtol=1e-5, err_msg=name)
+    ran.append(expected.ran)
+  assert np.std(batch['flow' if 'flow' in batch else 'rgb_difference']) > 1
+  if hasattr(kind.model, 'policy'):
+    assert 0 < np.mean(ran) < 1
+
+
+def test_flow_is_computed_where_it_is_read(folder, kind, monkeypatch):
+  """And frames are not encoded where they are not."""
+  record = dataclasses.replace(kind.record, flow='tvl1')
+  monkeypatch.delattr(cv2, 'optflow', raising=False)
+  path = str(folder / 'short.mp4')
+  if not record.sees('flow'):
+    requests.from_video(path, record)
+    return
+  with pytest.raises(ValueError, match="'tvl1', which OpenCV.*pip install"):
+    requests.from_video(path, record)
+  only = dataclasses.replace(
+      record, flow='dis_fast OpenCV 4.11.0', modalities=('flow',), sources=('flow',),
+      pictures=tuple(p for p in record.pictures if p.name == 'flow'))
+  monkeypatch.setattr(video, 'encode_jpeg', None)
+  assert set(requests.from_video(path, only).inputs) == {'flow', 'present'}
+
+
+@pytest.mark.parametrize('algorithm', ['unknown', 'dis_fast, farneback', ''])
+def test_flow_of_another_program_is_not_made_up(folder, exported, algorithm):
+  record = dataclasses.replace(
+      exported.record, flow=algorithm, pictures=(serving_record.PictureInput(
+          name='flow', reads='flow', offsets=(0,), run=1),))
+  with pytest.raises(ValueError, match='only dis_fast,.*send the model') as error:
+    requests.from_video(str(folder / 'short.mp4'), record)
+  assert '\n' not in str(error.value)
 
 
 def test_presence(folder, exported):

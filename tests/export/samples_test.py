@@ -11,8 +11,13 @@ from tfmm.export import samples
 
 _RECORD = serving_record.ServingRecord(
     labels=('a', 'b'), modalities=('rgb', 'audio'), sources=('image', 'waveform'),
-    num_segments=3, segment_frames=4, frame_rate=10., short_side=24, num_frames=2,
-    stride=2, size=16, sample_rate=8000, seconds=.16, samples=1280)
+    num_segments=3, segment_frames=4, frame_rate=10., short_side=24,
+    pictures=(
+        serving_record.PictureInput(
+            name='image', reads='jpegs', offsets=(0, 2), run=None),
+        serving_record.PictureInput(
+            name='flow', reads='flow', offsets=(0, 2), run=5)),
+    sample_rate=8000, seconds=.16, samples=1280)
 
 
 def test_all_present_first_then_each_modality_missing():
@@ -25,8 +30,9 @@ def test_pictures_and_sounds_have_the_sizes_of_the_record():
   for request in requests:
     assert request['present'].shape == (1, 3, 2)
     assert request['image'].shape == (1, 3, 2)
-    picture = tf.io.decode_jpeg(request['image'][0, 2, 1])
-    assert picture.shape == (24, 32, 3)
+    assert request['flow'].shape == (1, 3, 2, 5)
+    for jpeg in request['image'][0, 2, 1], request['flow'][0, 2, 1, 4]:
+      assert tf.io.decode_jpeg(jpeg).shape == (24, 32, 3)
     assert request['waveform'].shape == (1, 3, 1280)
     assert request['waveform'].dtype == np.float32
     assert abs(request['waveform']).max() <= .5
@@ -35,7 +41,8 @@ def test_pictures_and_sounds_have_the_sizes_of_the_record():
 
 
 @pytest.mark.parametrize('fields, missing', [
-    ({'num_frames': 0}, 'image'), ({'samples': 0}, 'waveform')])
+    ({'pictures': _RECORD.pictures[1:]}, 'image'),
+    ({'pictures': _RECORD.pictures[:1]}, 'flow'), ({'samples': 0}, 'waveform')])
 def test_only_what_the_model_takes(fields, missing):
   record = dataclasses.replace(_RECORD, **fields)
   assert missing not in next(samples.requests(record))

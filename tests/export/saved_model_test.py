@@ -11,6 +11,7 @@ import tfmm
 from tests import tiny_models
 from tests.export import tiny_export
 from tfmm.export import foreign_ops
+from tfmm.export import preprocessing
 from tfmm.export import record as serving_record
 from tfmm.export import samples
 from tfmm.export import saved_model
@@ -132,8 +133,56 @@ def test_unimodal_models_have_only_their_inputs(modality, tmp_path, monkeypatch)
   function = tf.saved_model.load(report.version_dir).signatures['serving_default']
   source = {'rgb': 'image', 'audio': 'waveform'}[modality]
   assert set(function.structured_input_signature[1]) == {source, 'present'}
-  assert report.record.sees == (modality == 'rgb')
+  assert report.record.sees('jpegs') == (modality == 'rgb')
   assert report.record.hears == (modality == 'audio')
+
+
+def test_other_kinds_of_pictures(kind):
+  """The export has compared its answers with those of the Python model."""
+  assert kind.report.parity <= 1e-5
+  loaded = tf.saved_model.load(kind.version_dir).signatures
+  specs = loaded['serving_default'].structured_input_signature[1]
+  assert {n: s.shape[2:].as_list() for n, s in specs.items() if n != 'present'} == {
+      p.name: list(p.shape) for p in kind.record.pictures}
+  assert set(kind.record.sources) <= {p.name for p in kind.record.pictures}
+  assert serving_record.read(kind.version_dir) == kind.record
+  read = {view: spec.shape[2:] for view, spec in kind.model.input_specs().items()}
+  taken = loaded['views'].structured_input_signature[1]
+  assert {n: s.shape[2:] for n, s in taken.items() if n != 'present'} == read
+  ran = sum(
+      loaded['serving_default'](**{k: tf.constant(v) for k, v in request.items()})[
+          'ran'].numpy().sum((0, 1)) for request in samples.requests(kind.record))
+  assert (ran > 0).all()
+
+
+def test_the_record_names_the_flow_and_what_is_shown_of_it(tmp_path_factory):
+  by_name = {name: tiny_export.exported(tmp_path_factory, name).record
+             for name in tiny_export.KINDS}
+  inputs = {name: {p.name: (p.reads, p.offsets, p.run) for p in record.pictures}
+            for name, record in by_name.items()}
+  image, flow = ('jpegs', (0, 2), None), ('flow', (0, 2), 3)
+  assert inputs == {
+      'flow': {'image': image, 'flow': flow},
+      'difference': {
+          'image': image, 'flow': flow, 'rgb_difference': ('jpegs', (2,), 4)},
+      'motion': {'rgb_difference': ('jpegs', (0, 2), 4)}}
+  assert by_name['difference'].sources == ('image', 'flow')
+  assert by_name['motion'].sources == ('rgb_difference',)
+  assert [by_name[name].flow for name in by_name] == ['dis_fast', 'dis_fast', '']
+
+
+def test_flow_of_an_unknown_algorithm_is_refused(tmp_path):
+  model, spec = tiny_export.model_of_kind('flow')
+  for options in {**tiny_export.OPTIONS, 'flow': ''}, {
+      k: v for k, v in tiny_export.OPTIONS.items() if k != 'flow'}:
+    with pytest.raises(ValueError, match='reads optical flow.*--flow') as error:
+      saved_model.export(
+          model, spec, str(tmp_path / 'SM'), labels=tiny_export.LABELS, options=options)
+    assert '\n' not in str(error.value)
+  assert not (tmp_path / 'SM').exists()
+  model, spec = tiny_export.model_of_kind('motion')
+  inputs = preprocessing.ServedInputs.of(model, spec)
+  saved_model.make_record(model, spec, inputs, tiny_export.LABELS, options)
 
 
 def test_a_foreign_operation_is_refused_and_nothing_is_left(

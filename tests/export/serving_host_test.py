@@ -107,3 +107,16 @@ def test_same_numbers_and_one_bad_request_spoils_nothing(
   assert 'shape' in answers[7][1] and 'shape' in answers[8][1]
   for name, value in answers[0][2].items():
     np.testing.assert_array_equal(answers[-1][2][name], value)
+
+
+@pytest.mark.parametrize('kind', ['difference'], indirect=True)
+def test_flow_and_differences(kind, host, tmp_path):
+  requests = list(samples.requests(kind.record))[:2]
+  answers = run_host(host, kind.version_dir, requests, str(tmp_path))
+  serve = tf.saved_model.load(kind.version_dir).signatures['serving_default']
+  for request, (code, message, values) in zip(requests, answers, strict=True):
+    assert code == 0, message
+    expected = serve(**{k: tf.constant(v) for k, v in request.items()})
+    for name, value in expected.items():
+      np.testing.assert_allclose(
+          values[name], value.numpy().ravel(), rtol=1e-5, atol=1e-6, err_msg=name)

@@ -1,5 +1,7 @@
 """What a request may hold: bad bytes, wrong shapes, broken sound."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,6 +33,32 @@ def test_only_open_gates_decode_their_frames(exported, call):
   for name, value in before.items():
     np.testing.assert_array_equal(after[name], value)
   request['image'][0, ran == 1] = b'not a picture'
+  with pytest.raises(tf.errors.InvalidArgumentError, match='Unknown image file format'):
+    call(request)
+
+
+@pytest.mark.parametrize('kind', ['flow', 'difference'], indirect=True)
+def test_only_open_gates_decode_their_flow(kind):
+  """What only a closed gate would need is present, and is not even looked at."""
+  serve = tf.saved_model.load(kind.version_dir).signatures['serving_default']
+  call = lambda request: {
+      k: v.numpy()
+      for k, v in serve(**{k: tf.constant(v) for k, v in request.items()}).items()}
+  request = copy(kind.request)
+  good = call(request)
+  ran = good['ran'][0, :, 1]
+  assert 0 < ran.sum() < len(ran) and request['present'].all()
+  flow = next(p for p in kind.record.pictures if p.name == 'flow')
+  seen = [v.frames for source in kind.inputs.pictures if source.name == 'flow'
+          for v in source.previews]  # all that the policy sees of it
+  unseen = [f for f in range(len(flow.offsets)) if f not in sum(seen, ())]
+  assert unseen
+  for s, f in itertools.product(np.flatnonzero(ran == 0), unseen):
+    request['flow'][0, s, f] = b'not a picture'
+  after = call(request)
+  for name, value in good.items():
+    np.testing.assert_array_equal(after[name], value)
+  request['flow'][0, np.flatnonzero(ran)[0], unseen[0], -1] = b'not a picture'
   with pytest.raises(tf.errors.InvalidArgumentError, match='Unknown image file format'):
     call(request)
 

@@ -1,4 +1,4 @@
-"""One small AdaMML, exported once for all tests of a session."""
+"""Small models, each exported once for all tests of a session."""
 
 import functools
 import types
@@ -8,25 +8,44 @@ import numpy as np
 import tensorflow as tf
 
 from tests import tiny_models
+from tests.training import tiny_run
 from tfmm.data import dataset
 from tfmm.export import preprocessing
 from tfmm.export import samples
 from tfmm.export import saved_model
 from tfmm.export import signatures
+from tfmm.models import adamml
+from tfmm.models import fusion
 
-OPTIONS = {'frame_rate': 10.0, 'short_side': 36, 'sample_rate': 8000}
+OPTIONS = {
+    'frame_rate': 10.0, 'short_side': 36, 'sample_rate': 8000, 'flow': 'dis_fast'}
 LABELS = tuple(f'label {i}' for i in range(tiny_models.NUM_CLASSES))
 FRAMES = dataset.RgbFrames(
     num_frames=2, stride=2, size=32, short_side=36, scale_range=(36, 40))
 # 1280 samples, 32 bins, 32 frames.
 SOUND = dataset.LogSpectrogram(
     sample_rate=8000, seconds=0.16, n_fft=63, window=60, hop=40)
+# Scaled at test time, and of runs that reach behind the segment.
+_STACKS = dict(num_frames=2, stride=2, fields=3, size=24, short_side=32,
+               scale_range=(32, 32))
+FLOW = dataset.FlowFrames(**_STACKS)
+DIFFERENCES = dataset.RgbDifferences(**_STACKS)
+PREVIEW = dataset.RgbPreview(frames=(0, 1), size=16)
+FLOW_PREVIEW = dataset.FlowPreview(frames=(0,), fields=3, size=12)
+DIFFERENCE_PREVIEW = dataset.RgbDifferencePreview(
+    frames=(1,), stride=2, fields=3, crop=24, size=12, short_side=32,
+    scale_range=(32, 32))
+# What the encoders read, and what the policy looks at.
+KINDS = {
+    'flow': ([FRAMES, FLOW], [PREVIEW, FLOW_PREVIEW]),
+    'difference': ([FRAMES, FLOW], [PREVIEW, DIFFERENCE_PREVIEW]),
+    'motion': ([DIFFERENCES], []),
+}
 
 
 def dataset_spec():
-  preview = dataset.RgbPreview(frames=(0, 1), size=16)
   return dataset.DatasetSpec(
-      views=(FRAMES, preview, SOUND), modalities=('rgb', 'audio'), num_segments=2,
+      views=(FRAMES, PREVIEW, SOUND), modalities=('rgb', 'audio'), num_segments=2,
       eval_segments=4)
 
 
@@ -47,23 +66,49 @@ def set_threshold(model, batch):
   model.policy.heads.set_weights([kernel, bias.reshape([-1])])
 
 
-def exported(tmp_path_factory):
-  """`model`, `spec`, `inputs`, `record`, `report`, `directory`, `version_dir`."""
-  return _export(str(tmp_path_factory.getbasetemp() / 'tiny_export' / 'SM'))
+def model_of_kind(name):
+  """A model of backbones of two layers, and its dataset spec."""
+  whole, looked_at = KINDS[name]
+  modalities = tuple(view.modality for view in whole)
+  spec = dataset.DatasetSpec(
+      views=(*whole, *looked_at), modalities=modalities, num_segments=2,
+      eval_segments=4)
+  options = dict(encoders={view.modality: tiny_run.gated(view) for view in whole},
+                 num_classes=len(LABELS))
+  if not looked_at:
+    return fusion.LateFusion(**options), spec
+  policy = functools.partial(
+      adamml.Policy, joint_dim=8, lstm_units=4, encoders={
+          view.name: tiny_run.Backbone(row_spec=view.spec()) for view in looked_at})
+  return adamml.AdaMML(policy=policy, **options), spec
+
+
+def exported(tmp_path_factory, kind='sound'):
+  """`model`, `spec`, `inputs`, `record`, `report`, `directory`, `version_dir`.
+
+  Args:
+    tmp_path_factory: of pytest.
+    kind: one of `KINDS`; 'sound': `tiny_models.ada_mml`.
+  """
+  folder = tmp_path_factory.getbasetemp() / 'tiny_export' / kind
+  return _export(kind, str(folder / 'SM'))
 
 
 @functools.lru_cache(maxsize=None)
-def _export(directory):
+def _export(kind, directory):
   tf.keras.utils.set_random_seed(3)
-  model, spec = tiny_models.ada_mml(), dataset_spec()
-  # Without feedback the bias moves all margins alike, so the threshold is exact.
-  model.policy.cell.feedback_kernel.assign(
-      tf.zeros_like(model.policy.cell.feedback_kernel))
+  model, spec = (
+      (tiny_models.ada_mml(), dataset_spec()) if kind == 'sound'
+      else model_of_kind(kind))
   inputs = preprocessing.ServedInputs.of(model, spec)
   record = saved_model.make_record(model, spec, inputs, LABELS, OPTIONS)
   request = next(samples.requests(record))
-  views = inputs.decoded_clips(request, tf.constant(request['present']))
-  set_threshold(model, {**views, 'present': request['present']})
+  if hasattr(model, 'policy'):
+    # Without feedback the bias moves all margins alike, so the threshold is exact.
+    model.policy.cell.feedback_kernel.assign(
+        tf.zeros_like(model.policy.cell.feedback_kernel))
+    views = inputs.decoded_clips(request, tf.constant(request['present']))
+    set_threshold(model, {**views, 'present': request['present']})
   report = saved_model.export(
       model, spec, directory, labels=LABELS, options=OPTIONS)
   return types.SimpleNamespace(

@@ -228,3 +228,12 @@ def test_refused_pictures():
     method(grey, np.zeros((16, 16, 3), np.uint8))
   with pytest.raises(ValueError, match=r'\[16, 16\] and \[16, 18\]'):
     method(grey, np.zeros((16, 18), np.uint8))
+
+
+def test_jpeg_is_of_the_field_and_grey_where_a_picture_repeats():
+  rng = np.random.default_rng(0)
+  first = cv2.resize(rng.integers(0, 256, (16, 16), np.uint8), (64, 64))
+  method, second = flow.Flow('dis_fast'), np.roll(first, 4, 1)
+  assert method.jpeg(first, second) == flow.encode(method(first, second))
+  still = flow.encode(np.zeros((64, 64, 2), np.float32))
+  assert method.jpeg(first, first) == still != method.jpeg(first, second)

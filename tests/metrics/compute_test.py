@@ -26,6 +26,16 @@ def test_gflops_by_hand():
       [2 * 3 + 2 * 1 + 3 * .5, 3 + 2 * .5])
 
 
+def test_what_a_video_costs_once():
+  cost = base.SegmentCost(COST.modality, COST.overhead, macs(7e9))
+  names = ('rgb', 'audio')
+  np.testing.assert_allclose(
+      compute.video_gflops(RAN, PRESENT, cost, names),
+      compute.video_gflops(RAN, PRESENT, COST, names) + 7)
+  np.testing.assert_allclose(
+      compute.all_modalities_gflops(PRESENT, cost, names), [3 * 3 + 3 * 1, 2 * 3])
+
+
 def test_all_modalities_pay_no_policy():
   np.testing.assert_allclose(
       compute.all_modalities_gflops(PRESENT, COST, ('rgb', 'audio')),

@@ -170,10 +170,11 @@ def check_cost(model, seed):
   for convention in ('conv', 'papers'):
     parts = sum(
         getattr(c, convention) for c in (*cost.modality.values(), cost.overhead))
-    assert getattr(whole, convention) == segments * parts
+    assert getattr(whole, convention) == (
+        segments * parts + getattr(cost.once, convention))
   complete = sum(c.total for c in (*cost.modality.values(), cost.overhead))
   fusing = segments * len(model.modalities) * model.num_classes
-  assert 0 <= whole.total - segments * complete <= fusing
+  assert 0 <= whole.total - segments * complete - cost.once.total <= fusing
 
 
 def check_bad_inputs(model, batch):

@@ -14,7 +14,7 @@ from tests import tiny_models
 from tests.training import tiny_run
 from tests.weights import torch_networks
 from tests.weights import torch_writer
-from tfmm import config
+from tfmm import trained_run
 from tfmm.training import checkpoints
 from tfmm.training import evaluation
 from tfmm.training import loop
@@ -82,7 +82,7 @@ def test_a_converted_run_has_what_a_trained_one_has(run_dir, data_dir, tmp_path,
 
 
 def test_it_is_evaluated(run_dir):
-  run = config.load_run(run_dir)
+  run = trained_run.load(run_dir)
   assert run.modalities == ('rgb', 'audio') and run.step == 0
   np.testing.assert_allclose(
       run.model.classifiers['rgb'].kernel,
@@ -97,7 +97,7 @@ def test_training_starts_from_it(run_dir):
   model = tiny_models.late_fusion()  # of five classes
   with pytest.raises(ValueError, match='same encoder, policy and number of classes'):
     checkpoints.initialize_from(model, [run_dir])
-  run = config.load_run(run_dir)
+  run = trained_run.load(run_dir)
   before = [v.numpy() for v in run.model.encoders['audio'].variables]
   for variable in run.model.variables:
     variable.assign(tf.zeros_like(variable))
@@ -113,7 +113,7 @@ def test_labels_of_a_file_and_the_order_of_the_data(tmp_path, file, data_dir, ca
   convert(file, f'--output_dir={tmp_path}/run', f'--data_dir={data_dir}',
           f'--labels={names}', *tiny())
   assert 'in the order of' in capsys.readouterr().out
-  run = config.load_run(f'{tmp_path}/run')
+  run = trained_run.load(f'{tmp_path}/run')
   assert list(run.labels) == labels
   kernel = released()['state_dict']['module.main_net.nets.0.fc.weight']
   np.testing.assert_array_equal(
@@ -140,7 +140,7 @@ def test_one_modality_with_its_recipe(tmp_path):
   recipe = ROOT / 'gin_configs' / 'audio.gin'
   convert(path, f'--output_dir={tmp_path}/run', *tiny(
       gin_configs_test.tiny_params(gin_configs_test.whole(recipe))))
-  assert config.load_run(f'{tmp_path}/run').model.modalities == ('audio',)
+  assert trained_run.load(f'{tmp_path}/run').model.modalities == ('audio',)
 
 
 def mistake(*arguments):

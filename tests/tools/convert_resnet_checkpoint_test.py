@@ -11,6 +11,7 @@ from tests.training import tiny_run
 from tests.weights import torch_networks
 from tests.weights import torch_writer
 from tfmm import config
+from tfmm import trained_run
 from tfmm.training import checkpoints
 from tfmm.training import loop
 
@@ -47,7 +48,7 @@ def test_training_starts_from_image_nets_weights(tmp_path, data_dir, capsys):
   run = tmp_path / 'run'
   convert(path, f'--output_dir={run}', f'--data_dir={data_dir}', *recipe('rgb'))
   assert f'--init_from={run}' in capsys.readouterr().out
-  started = config.load_run(str(run)).model
+  started = trained_run.load(str(run)).model
   assert started.num_classes == 3
   first = started.classifiers['rgb'].kernel.numpy()
   encoder = started.encoders['rgb'].backbone
@@ -67,7 +68,7 @@ def test_training_starts_from_image_nets_weights(tmp_path, data_dir, capsys):
                  config.Override('batch_size', 'BATCH_SIZE', 'batch_size', 4),
                  config.Override('init_from', 'INIT_FROM', 'init_from', (str(run),))])
   assert config.call(loop.train, recipe=config.recipe)['step'] == 1
-  trained = config.load_run(str(tmp_path / 'trained')).model
+  trained = trained_run.load(str(tmp_path / 'trained')).model
   moved = trained.encoders['rgb'].backbone.conv1.kernel
   expected = made['conv1.weight'].transpose(2, 3, 1, 0)
   assert 0 < np.abs(moved - expected).max() < .1
@@ -80,7 +81,7 @@ def test_sound_from_a_picture_network(tmp_path, capsys):
   names.write_text('a\nb\n')
   convert(path, f'--output_dir={tmp_path}/run', f'--labels={names}', *recipe('audio'))
   assert '1 times the mean filter' in capsys.readouterr().out
-  run = config.load_run(f'{tmp_path}/run')
+  run = trained_run.load(f'{tmp_path}/run')
   assert run.labels == ('a', 'b')
   np.testing.assert_allclose(
       run.model.encoders['audio'].backbone.stem.conv.kernel[:, :, 0],
@@ -98,7 +99,7 @@ def test_the_classifiers_values_are_those_of_the_seed(tmp_path):
     run = f'{tmp_path}/run{i}'
     convert(path, f'--output_dir={run}', f'--labels={names}', f'--seed={seed}',
             *recipe('audio'))
-    kernels.append(config.load_run(run).model.classifiers['audio'].kernel.numpy())
+    kernels.append(trained_run.load(run).model.classifiers['audio'].kernel.numpy())
   np.testing.assert_array_equal(kernels[0], kernels[1])
   assert not np.array_equal(kernels[0], kernels[2])
 

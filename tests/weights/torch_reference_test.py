@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfmm import config
+from tfmm import trained_run
 from tfmm.encoders import encoder as encoder_lib
 
 torch = pytest.importorskip('torch')
@@ -128,7 +128,7 @@ def test_adamml(tmp_path, capsys, recipe, modalities, looks, new):
              _use_new_zipfile_serialization=new)
   run_tool(convert_adamml_checkpoint, path, f'--output_dir={tmp_path}/run',
            *small(recipe))
-  run = config.load_run(f'{tmp_path}/run')
+  run = trained_run.load(f'{tmp_path}/run')
   order = [modalities.index(m) for m in OURS if m in modalities]
   assert run.modalities == tuple(OURS[modalities[i]] for i in order)
   said = run.model(batch)
@@ -145,7 +145,7 @@ def test_image_network_as_a_start(tmp_path):
   run_tool(convert_resnet_checkpoint, tmp_path / 'resnet50.pth',
            f'--output_dir={tmp_path}/run', f'--labels={tmp_path}/labels.txt',
            '--gin_file=gin_configs/rgb.gin', *small('rgb'))
-  encoder = config.load_run(f'{tmp_path}/run').model.encoders['rgb'].backbone
+  encoder = trained_run.load(f'{tmp_path}/run').model.encoders['rgb'].backbone
   pictures = np.random.default_rng(0).integers(
       0, 256, (2, FRAMES, SIZE, SIZE, 3), np.uint8)
   net.frames, net.fc = FRAMES, nn.Identity()

@@ -50,12 +50,16 @@ class RgbDifferences(pictures.Stacks):
     pairs, places = tf.unique(tf.reshape(2 * this + (after - this), [-1]))
     this, after = pairs // 2, pairs // 2 + pairs % 2
     frames, where = reader.decode_frames(video.record.jpegs, tf.stack([this, after]))
-    # uint8 [U, H, W, 3], int32 [2, pairs] -> int32 [2, pairs, H, W, 3]
-    shown = tf.gather(tf.cast(frames, tf.int32), where)
-    change = (shown[1] - shown[0] + 255) // 2
-    change = self.crop(tf.cast(change, tf.uint8), video.draw)
+    shown = tf.gather(frames, where)  # [2, pairs, H, W, 3]
+    changes = self.crop(change(shown[0], shown[1]), video.draw)
     return self.stack(
-        change, tf.reshape(places, [-1, indices.shape[1], self.fields]))
+        changes, tf.reshape(places, [-1, indices.shape[1], self.fields]))
+
+
+def change(this, after):
+  """From one picture to the next: uint8 [..., H, W, 3], twice -> the same."""
+  this, after = (tf.cast(frames, tf.int32) for frames in (this, after))
+  return tf.cast((after - this + 255) // 2, tf.uint8)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,10 +98,11 @@ class RgbDifferencePreview:
       raise ValueError(
           f'view {self.name!r} has frames={self.frames} and size={self.size}; give '
           'frames from 0 on, and at least one pixel')
-    self._whole  # pylint: disable=pointless-statement  # checks the rest
+    self.whole  # pylint: disable=pointless-statement  # checks the rest
 
   @property
-  def _whole(self):
+  def whole(self):
+    """The stacks that it is made from, those of all frames up to its last one."""
     return RgbDifferences(
         name=self.name, num_frames=max(self.frames) + 1, stride=self.stride,
         fields=self.fields, size=self.crop, short_side=self.short_side,
@@ -106,7 +111,7 @@ class RgbDifferencePreview:
   @property
   def reach(self):
     """Frames of the record from a segment's first one to the last one read."""
-    return self._whole.reach
+    return self.whole.reach
 
   def spec(self):
     shape = [len(self.frames), self.size, self.size, 3 * self.fields]
@@ -114,11 +119,8 @@ class RgbDifferencePreview:
 
   def build(self, video, built):
     del built
-    whole = self._whole
+    whole = self.whole
     indices = tf.gather(whole.indices(video), self.frames, axis=1)
     stacks = whole.stacks(video, indices)
-    # [S, f, crop, crop, C] -> [S * f, crop, crop, C] -> [S, f, size, size, C]
-    flat = tf.reshape(stacks, [-1, *stacks.shape[2:]])
-    small = tf.reshape(
-        tf.image.resize(flat, [self.size, self.size]), [-1, *self.spec().shape])
+    small = pictures.shrink(stacks, self.size)
     return small, tf.ones_like(video.starts, tf.float32)

@@ -132,9 +132,21 @@ class Preview:
 
   def build(self, video, built):
     clips = built[self.source]
-    # [S, F, ...] -> [S, f, ...] -> [S * f, ...]
+    # [S, F, ...] -> [S, f, ...]
     chosen = tf.gather(clips, self.frames, axis=1)
-    flat = tf.reshape(chosen, tf.concat([[-1], tf.shape(chosen)[2:]], 0))
-    small = tf.image.resize(flat, [self.size, self.size])
-    small = tf.reshape(small, [-1, *self.spec().shape])
-    return small, tf.ones_like(video.starts, tf.float32)
+    return shrink(chosen, self.size), tf.ones_like(video.starts, tf.float32)
+
+
+def shrink(clips, size):
+  """Bilinear, float32 0..255.
+
+  Args:
+    clips: uint8 [S, f, H, W, C], of static shape but for S.
+    size: pixels of the square that comes out.
+
+  Returns:
+    float32 [S, f, size, size, C].
+  """
+  # [S, f, H, W, C] -> [S * f, H, W, C] -> [S, f, size, size, C]
+  small = tf.image.resize(tf.reshape(clips, [-1, *clips.shape[2:]]), [size, size])
+  return tf.reshape(small, [-1, clips.shape[1], *small.shape[1:]])

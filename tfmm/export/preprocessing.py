@@ -3,13 +3,12 @@
 Three kinds of work, each as late as it can be:
 
 * sound becomes spectrograms for every segment: a policy always hears;
-* of the frames, a policy's preview is decoded where the picture is present;
-* the frames that the recognition encoder reads stay JPEGs (`EncodedFrames`) and pass
+* of the pictures, a policy's previews are decoded where their modality is present;
+* the pictures that a recognition encoder reads stay JPEGs (`EncodedPictures`) and pass
   through `GatedEncoder` as rows of strings. It gathers the rows with an open gate, and
   only those reach `decode_jpeg`.
 
 All operations are of core TensorFlow; rows are independent, so a batch may mix sizes.
-The arithmetic is that of `tfmm.data`: the same functions, on one row at a time.
 """
 
 import contextlib
@@ -17,87 +16,75 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfmm.data import augment
 from tfmm.data import dataset
-from tfmm.data import reader
+from tfmm.export import served_pictures
 
-# Decoding uses as many cores as the session has; measured flat above their number.
-_PARALLEL_ROWS = 32
-_KINDS = (dataset.RgbFrames, dataset.RgbPreview, dataset.LogSpectrogram)
-
-
-def decode_frames(encoded, view):
-  """Decodes JPEGs to what the record's reader delivers at test time.
-
-  Args:
-    encoded: string [N], of any picture sizes.
-    view: the `RgbFrames` that fixes short side and crop, in pixels.
-
-  Returns:
-    uint8 [N, size, size, 3].
-  """
-
-  def decode(jpeg):
-    frames = reader.decode_jpeg(jpeg)[tf.newaxis]
-    return augment.centre_crop(frames, size=view.size, short_side=view.short_side)[0]
-
-  return tf.map_fn(
-      decode,
-      encoded,
-      fn_output_signature=tf.TensorSpec([view.size, view.size, 3], tf.uint8),
-      parallel_iterations=_PARALLEL_ROWS,
-  )
+SOUND = 'waveform'
+_KINDS = (
+    dataset.RgbFrames, dataset.RgbPreview, dataset.FlowFrames, dataset.FlowPreview,
+    dataset.RgbDifferences, dataset.RgbDifferencePreview, dataset.LogSpectrogram)
 
 
-class EncodedFrames:
-  """A backbone whose rows are the F JPEGs of a segment instead of F pictures.
+class EncodedPictures:
+  """A backbone whose rows are the JPEGs of a segment instead of pictures.
 
   Stands in for a backbone inside `GatedEncoder` while a signature is traced: what the
   encoder skips is then not even decoded.
   """
 
-  def __init__(self, backbone, view):
+  def __init__(self, backbone, pictures):
     self.backbone = backbone
-    self.view = view
+    self.pictures = pictures
     self.feature_dim = backbone.feature_dim
-    self.row_spec = tf.TensorSpec([view.num_frames], tf.string)
+    self.row_spec = pictures.row_spec
 
   def __call__(self, rows, training=False):
-    # [N, F] -> [N * F] -> [N * F, size, size, 3] -> [N, F, size, size, 3]
-    view = self.view
-    frames = decode_frames(tf.reshape(rows, [-1]), view)
-    frames = tf.reshape(frames, [-1, view.num_frames, view.size, view.size, 3])
-    return self.backbone(frames, training=training)
+    return self.backbone(self.pictures.decode(rows), training=training)
 
 
 @contextlib.contextmanager
-def encoded_rows(model, view):
-  """Within it, encoders of `view` take JPEG rows [N, F]. For tracing only."""
-  swapped = [e for e in model.encoders.values() if view and e.view == view.name]
-  originals = [encoder.backbone for encoder in swapped]
+def encoded_rows(model, pictures):
+  """Within it, encoders of pictures take rows of JPEGs. For tracing only.
+
+  Args:
+    model: a `GatedMultimodalModel`.
+    pictures: the `served_pictures.Pictures` of its `ServedInputs`.
+
+  Raises:
+    ValueError: the model reads whole pictures in another way too.
+  """
+  whole = {source.view.name: source for source in pictures if source.is_read}
+  swapped = [(e, e.backbone) for e in model.encoders.values() if e.view in whole]
   try:
-    for encoder, backbone in zip(swapped, originals):
-      encoder.backbone = EncodedFrames(backbone, view)
+    for encoder, backbone in swapped:
+      encoder.backbone = EncodedPictures(backbone, whole[encoder.view])
+    for view, spec in model.input_specs().items():
+      if view in whole and spec.dtype != tf.string:
+        raise ValueError(
+            f'the model reads the view {view!r} outside of a gated encoder; a served '
+            'graph decodes whole pictures behind a gate alone: give the policy a '
+            'preview of it')
     yield
   finally:
-    for encoder, backbone in zip(swapped, originals):
+    for encoder, backbone in swapped:
       encoder.backbone = backbone
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServedInputs:
-  """How the inputs `image` and `waveform` become the views of one model.
+  """How the inputs of a request become the views of one model.
 
   Attributes:
     modalities: names along the M axis.
-    frames: the `RgbFrames` whose JPEGs are the input `image`; None: no such input.
-    previews: `RgbPreview`s of these frames that the model reads.
-    sounds: `LogSpectrogram`s that the model reads, of one sample rate and length.
+    sources: for each modality the input that its encoder's view is computed from.
+    pictures: the inputs of JPEGs; see `served_pictures`.
+    sounds: `LogSpectrogram`s that the model reads, of one sample rate and length: they
+      are computed from the input `waveform`.
   """
 
   modalities: tuple[str, ...]
-  frames: dataset.RgbFrames | None
-  previews: tuple[dataset.RgbPreview, ...]
+  sources: tuple[str, ...]
+  pictures: tuple[served_pictures.Pictures, ...]
   sounds: tuple[dataset.LogSpectrogram, ...]
 
   @classmethod
@@ -109,8 +96,8 @@ class ServedInputs:
       spec: the `DatasetSpec` of its run.
 
     Raises:
-      ValueError: the spec is of another model, or a view cannot be computed from one
-        `image` and one `waveform` in a graph.
+      ValueError: the spec is of another model, or a view cannot be computed in a graph
+        from one input of its kind.
     """
     if tuple(spec.modalities) != tuple(model.modalities):
       raise ValueError(
@@ -124,43 +111,34 @@ class ServedInputs:
         raise ValueError(
             f'the model reads the view {name!r} ({kind}); a served graph can compute '
             f'{", ".join(k.__name__ for k in _KINDS)}')
-    previews = [v for v in read if isinstance(v, dataset.RgbPreview)]
-    sounds = [v for v in read if isinstance(v, dataset.LogSpectrogram)]
-    frames = [v for v in read if isinstance(v, dataset.RgbFrames)]
-    frames += [views[p.source] for p in previews if views[p.source] not in frames]
-    if len(frames) > 1:
-      raise ValueError(
-          f'the model reads frames of {[v.name for v in frames]}; a served graph '
-          'takes the JPEGs of one RgbFrames view')
+    made_from = [(view, served_pictures.source(view, views)) for view in read]
+    pictures = [kind.of(made_from) for kind in served_pictures.KINDS]
+    pictures = tuple(source for source in pictures if source is not None)
+    sounds = tuple(v for v in read if isinstance(v, dataset.LogSpectrogram))
     windows = {(s.sample_rate, s.num_samples, s.frame_rate) for s in sounds}
     if len(windows) > 1:
       raise ValueError(
           f'the model hears {[s.name for s in sounds]} in different windows; a served '
           'graph takes one waveform: give them one sample_rate and seconds')
+    inputs = {view.name: source.name for source in pictures
+              for view in (source.view, *source.previews)}
     return cls(
         modalities=tuple(spec.modalities),
-        frames=frames[0] if frames else None,
-        previews=tuple(previews),
-        sounds=tuple(sounds),
+        sources=tuple(
+            inputs.get(model.encoders[m].view, SOUND) for m in spec.modalities),
+        pictures=pictures,
+        sounds=sounds,
     )
 
   def specs(self, num_segments):
     """{input: TensorSpec} of `serving_default`, S fixed and B open."""
-    specs = {}
-    if self.frames is not None:
-      shape = [None, num_segments, self.frames.num_frames]
-      specs['image'] = tf.TensorSpec(shape, tf.string, name='image')
+    rows = {source.name: source.row_spec for source in self.pictures}
     if self.sounds:
-      shape = [None, num_segments, self.sounds[0].num_samples]
-      specs['waveform'] = tf.TensorSpec(shape, tf.float32, name='waveform')
-    shape = [None, num_segments, len(self.modalities)]
-    specs['present'] = tf.TensorSpec(shape, tf.float32, name='present')
-    return specs
-
-  def sources(self):
-    """For each modality the input that it is computed from."""
-    heard = {s.modality for s in self.sounds}
-    return tuple('waveform' if m in heard else 'image' for m in self.modalities)
+      rows[SOUND] = tf.TensorSpec([self.sounds[0].num_samples], tf.float32)
+    rows['present'] = tf.TensorSpec([len(self.modalities)], tf.float32)
+    return {
+        name: tf.TensorSpec([None, num_segments, *row.shape], row.dtype, name=name)
+        for name, row in rows.items()}
 
   def audible(self, tensors, present):
     """`present` [B, S, M], closed where sound has a NaN or an infinite sample.
@@ -169,61 +147,44 @@ class ServedInputs:
     """
     if not self.sounds:
       return present
-    finite = tf.reduce_all(tf.math.is_finite(tensors['waveform']), -1)  # [B, S]
-    of_sound = tf.constant([s == 'waveform' for s in self.sources()])  # [M]
+    finite = tf.reduce_all(tf.math.is_finite(tensors[SOUND]), -1)  # [B, S]
+    of_sound = tf.constant([source == SOUND for source in self.sources])  # [M]
     return tf.where(of_sound & ~finite[..., tf.newaxis], 0.0, present)
 
   def clips(self, tensors, present):
-    """The model's views, with whole frames still encoded.
+    """The model's views, with whole pictures still encoded.
 
     Args:
-      tensors: the inputs `image` [B, S, F] and `waveform` [B, S, samples].
+      tensors: {input: [B, S, ...]}, see `specs`.
       present: float32 [B, S, M] 0/1.
 
     Returns:
-      {view: [B, S, ...]}; `frames` stays string [B, S, F], for `encoded_rows`.
+      {view: [B, S, ...]}; whole pictures stay strings, for `encoded_rows`.
     """
     views = {}
-    if self.frames is not None:
-      views[self.frames.name] = tensors['image']
-    for view in self.previews:
-      there = self._column(present, view)
-      views[view.name] = self._preview(view, tensors['image'], there)
+    for source in self.pictures:
+      rows = tensors[source.name]
+      if source.is_read:
+        views[source.view.name] = rows
+      for view in source.previews:
+        views[view.name] = source.preview(view, rows, self._column(present, view))
     for view in self.sounds:
       there = self._column(present, view)
-      views[view.name] = _spectrograms(view, tensors['waveform'], there)
+      views[view.name] = _spectrograms(view, tensors[SOUND], there)
     return views
 
   def decoded_clips(self, tensors, present):
-    """The same views as the reader delivers them: for checks, every frame decoded."""
+    """The same views as the reader delivers them: for checks, all is decoded."""
     views = self.clips(tensors, present)
-    if self.frames is not None:
-      there = self._column(present, self.frames)
-      views[self.frames.name] = self._decoded(tensors['image'], there)
+    for source in self.pictures:
+      if source.is_read:
+        views[source.view.name] = source.decode_present(
+            tensors[source.name], self._column(present, source.view))
     return views
 
   def _column(self, present, view):
     """[B, S, M] -> [B, S] of a view's modality."""
     return present[:, :, self.modalities.index(view.modality)]
-
-  def _decoded(self, image, there):
-    """string [B, S, f] -> uint8 [B, S, f, size, size, 3], zeros where not there."""
-    count, size = image.shape[2], self.frames.size
-    where = tf.where(there > 0)  # [n, 2]
-    chosen = tf.reshape(tf.gather_nd(image, where), [-1])  # [n * f]
-    frames = decode_frames(chosen, self.frames)
-    frames = tf.reshape(frames, [-1, count, size, size, 3])
-    shape = tf.concat([tf.shape(image, tf.int64), [size, size, 3]], 0)
-    frames = tf.scatter_nd(where, frames, shape)
-    return tf.ensure_shape(frames, [None, *image.shape[1:], size, size, 3])
-
-  def _preview(self, view, image, there):
-    """string [B, S, F] -> float32 [B, S, f, h, w, 3]."""
-    frames = self._decoded(tf.gather(image, view.frames, axis=2), there)
-    # [B, S, f, size, size, 3] -> [B * S * f, size, size, 3]
-    flat = tf.reshape(frames, [-1, *frames.shape[3:]])
-    small = tf.image.resize(flat, [view.size, view.size])
-    return tf.reshape(small, [-1, image.shape[1], *view.spec().shape])
 
 
 def _spectrograms(view, waveform, there):

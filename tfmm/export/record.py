@@ -4,11 +4,45 @@ import dataclasses
 import json
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from tfmm.export import warmup
 
 FILE_NAME = 'tfmm.json'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PictureInput:
+  """An input of JPEGs: which of a video's a client sends for each segment.
+
+  In place of what lies behind the video's last picture comes that picture.
+
+  Attributes:
+    name: of the input: string [B, S, f], or [B, S, f, run].
+    reads: 'jpegs', the frames, or 'flow', the fields from each frame to the next one.
+    offsets: where the segment is looked at, in frames from its first one; f of them.
+    run: pictures that follow each other from each of these places on; None: the input
+      has one picture there, and no axis for more.
+  """
+
+  name: str
+  reads: str
+  offsets: tuple[int, ...]
+  run: int | None
+
+  @property
+  def shape(self):
+    """Of one segment."""
+    return (len(self.offsets),) if self.run is None else (len(self.offsets), self.run)
+
+  def indices(self, starts, total):
+    """The pictures of a video of `total`: int [S] first frames -> int [S, *shape]."""
+    steps = np.asarray(self.offsets)
+    if self.run is not None:
+      steps = steps[:, np.newaxis] + np.arange(self.run)
+    places = np.asarray(starts).reshape([-1] + [1] * steps.ndim) + steps
+    return np.minimum(places, total - 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,24 +52,24 @@ class ServingRecord:
   Attributes:
     labels: class names; entry i belongs to column i of `probabilities`.
     modalities: names along the M axis of `present`, `gates` and `ran`.
-    sources: for each modality the input that it is computed from, `image` or
-      `waveform`.
+    sources: for each modality the input that its encoder's view is computed from:
+      `image`, `flow`, `rgb_difference` or `waveform`.
     num_segments: S of every request.
     segment_frames: consecutive frames of the record that make a segment.
     frame_rate: frames of the record in a second, in hertz.
     short_side: shorter side of the record's JPEGs, in pixels.
-    jpeg_quality: of the record's JPEGs.
-    num_frames: JPEGs of a segment; 0 if the model sees nothing.
-    stride: distance between two of them, in frames of the record.
-    size: side of the square that the model sees, in pixels.
+    jpeg_quality: of the record's frames.
+    flow: algorithm of the record's optical flow; '' if the model reads none.
+    pictures: the inputs of JPEGs; none if the model sees nothing.
     record_sample_rate: of the record's sound, in hertz.
     sample_rate: of the input `waveform`, in hertz; 0 if the model hears nothing.
     seconds: sound of a segment.
     samples: the same in samples.
     sound_frame_rate: None: sound is placed by the frames' times; else as if frames came
       at this rate, in hertz.
-    gflops: by the papers' convention, for each modality of one segment, and
-      `overhead` for what every present segment costs (the policy).
+    gflops: by the convention of the model's paper, for each modality of one segment,
+      `overhead` for what every present segment costs (the policy), and `once` for a
+      video.
     recipe: name of the model's class.
     tfmm_version: version that exported it.
   """
@@ -48,9 +82,8 @@ class ServingRecord:
   frame_rate: float
   short_side: int
   jpeg_quality: int = 90
-  num_frames: int = 0
-  stride: int = 0
-  size: int = 0
+  flow: str = ''
+  pictures: tuple[PictureInput, ...] = ()
   record_sample_rate: int = 0
   sample_rate: int = 0
   seconds: float = 0.0
@@ -61,12 +94,12 @@ class ServingRecord:
   tfmm_version: str = ''
 
   @property
-  def sees(self):
-    return self.num_frames > 0
-
-  @property
   def hears(self):
     return self.samples > 0
+
+  def sees(self, reads):
+    """Whether an input reads the record's 'jpegs' or its 'flow'."""
+    return any(source.reads == reads for source in self.pictures)
 
 
 def path_of(version_dir):
@@ -93,23 +126,32 @@ def read(version_dir):
       values = dict(json.load(f))
     except (ValueError, TypeError) as error:
       raise ValueError(f'{path} is damaged ({error}); export the run again') from None
-  known = {field.name for field in dataclasses.fields(ServingRecord)}
-  unknown = sorted(set(values) - known)
+  _check(path, values, ServingRecord, values.get('tfmm_version'))
+  pictures = []
+  for source in values.get('pictures', ()):
+    _check(path, source, PictureInput, values.get('tfmm_version'))
+    pictures.append(PictureInput(**{**source, 'offsets': tuple(source['offsets'])}))
+  for name in ('labels', 'modalities', 'sources'):
+    values[name] = tuple(values[name])
+  return ServingRecord(**{**values, 'pictures': tuple(pictures)})
+
+
+def _check(path, values, kind, version):
+  """Whether values, as read from `path`, are the fields of a dataclass."""
+  fields = dataclasses.fields(kind)
+  unknown = sorted(set(values) - {field.name for field in fields})
   if unknown:
     raise ValueError(
         f'{path} has the unknown entries {unknown}; it was written by tfmm '
-        f'{values.get("tfmm_version")}, newer than this one: update tfmm'
+        f'{version}, newer than this one: update tfmm'
     )
-  needed = {field.name for field in dataclasses.fields(ServingRecord)
+  needed = {field.name for field in fields
             if field.default is dataclasses.MISSING
             and field.default_factory is dataclasses.MISSING}
   if needed - set(values):
     raise ValueError(
         f'{path} has no entry {min(needed - set(values))!r}; export the run again'
     )
-  for name in ('labels', 'modalities', 'sources'):
-    values[name] = tuple(values[name])
-  return ServingRecord(**values)
 
 
 def version_dir(saved_model):

@@ -1,8 +1,8 @@
 """A video file to one request, by the rules that made the training records.
 
-Decoding is that of the Beam pipeline (`tfmm.media.clips`), frames are kept as JPEGs
-of the same quality, and segments are placed by `tfmm.data.segments`: a served model
-and an evaluation on shards see the same bytes.
+Decoding and optical flow are those of the Beam pipeline (`tfmm.media`), pictures are
+kept as JPEGs of the same quality, and segments are placed by `tfmm.data.segments`: a
+served model and an evaluation on shards see the same bytes.
 """
 
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from tfmm import schema
 from tfmm.data import segments
 from tfmm.data import spectrogram
 from tfmm.media import clips
+from tfmm.media import flow
 from tfmm.media import video
 
 # Records hold sound, so a file is decoded with some rate even for a deaf model.
@@ -36,6 +37,7 @@ def from_video(path, record):
   """Decodes a file and cuts its segments.
 
   Memory holds JPEGs and sound of the whole video, and pictures of a few seconds.
+  Optical flow is computed if the model reads it, for every frame of the video.
 
   Args:
     path: a video file, with or without sound.
@@ -46,32 +48,45 @@ def from_video(path, record):
 
   Raises:
     tfmm.media.MediaError: a ValueError; the file gives no video.
+    ValueError: the flow that the model reads cannot be computed here.
   """
   rate = record.record_sample_rate or _ANY_SAMPLE_RATE
   encode = lambda rgb: video.encode_jpeg(rgb, record.jpeg_quality)
   parts = list(clips.stream_clips(
       path, frame_rate=record.frame_rate, short_side=record.short_side,
       sample_rate=rate, clip_seconds=schema.MAX_CLIP_SECONDS,
-      encode=encode if record.sees else lambda rgb: b''))
-  jpegs = [jpeg for clip in parts for jpeg in clip.frames]
+      encode=encode if record.sees('jpegs') else lambda rgb: b'',
+      flow=_flow(record) if record.sees('flow') else None))
   times = np.concatenate([_microseconds(clip.timestamps) for clip in parts])
   starts = segments.window_starts(
-      len(jpegs), record.segment_frames, record.num_segments)
+      len(times), record.segment_frames, record.num_segments)
   spans = segments.segment_times(times, starts, record.segment_frames)
-  inputs = {}
-  present = {'image': np.ones(record.num_segments, np.float32)}
-  if record.sees:
-    indices = segments.frame_indices(
-        starts, record.num_frames, record.stride, len(jpegs)).numpy()
-    chosen = np.empty([1, *indices.shape], object)
-    chosen[0] = np.asarray(jpegs, object)[indices]
-    inputs['image'] = chosen
+  inputs, present = {}, {}
+  for source in record.pictures:
+    stored = [
+        jpeg for clip in parts
+        for jpeg in (clip.flows if source.reads == 'flow' else clip.frames)]
+    indices = source.indices(starts, len(stored))
+    inputs[source.name] = np.asarray(stored, object)[indices][np.newaxis]
+    present[source.name] = np.ones(record.num_segments, np.float32)
   if record.hears:
     windows, present['waveform'] = _sound(parts, record, rate, starts, spans)
     inputs['waveform'] = windows[np.newaxis]
   columns = [present[source] for source in record.sources]
   inputs['present'] = np.stack(columns, -1)[np.newaxis].astype(np.float32)
   return Request(inputs, spans.numpy().astype(np.float32))
+
+
+def _flow(record):
+  """What `stream_clips` computes flow with."""
+  # Shards that were adopted name the version too: 'dis_fast OpenCV 4.11.0'.
+  names = {made.split()[0] for made in record.flow.split(', ') if made.strip()}
+  if len(names) != 1 or names - set(schema.FLOW_ALGORITHMS):
+    raise ValueError(
+        f'the model reads optical flow of the algorithm {record.flow!r}, and only '
+        f'{", ".join(schema.FLOW_ALGORITHMS)} can be computed from a video; send the '
+        "model requests whose input 'flow' comes from the program that made its data")
+  return flow.Flow(*names).jpeg
 
 
 def _microseconds(seconds):

@@ -34,11 +34,11 @@ def _request(record, kind, rng, present):
   segments = record.num_segments
   request = {
       'present': np.tile(present.astype(np.float32), [1, segments, 1])}
-  if record.sees:
-    frames = np.empty([1, segments, record.num_frames], object)
-    for index in np.ndindex(frames.shape):
-      frames[index] = _jpeg(record, kind, rng)
-    request['image'] = frames
+  for source in record.pictures:
+    jpegs = np.empty([1, segments, *source.shape], object)
+    for index in np.ndindex(jpegs.shape):
+      jpegs[index] = _jpeg(record, kind, rng)
+    request[source.name] = jpegs
   if record.hears:
     shape = [1, segments, record.samples]
     request['waveform'] = _sound(record, kind, rng, shape).astype(np.float32)

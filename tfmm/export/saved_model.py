@@ -60,16 +60,16 @@ def export(model, dataset_spec, output_dir, *, labels, options, recipe=''):
     labels: class names, one per column of the logits.
     options: how the training records were made (`dataset_info.json`'s options):
       `frame_rate` in hertz, `short_side` in pixels, `sample_rate` in hertz,
-      `jpeg_quality`.
+      `jpeg_quality`, `flow`.
     recipe: text for the record; the model's class if empty.
 
   Returns:
     An `ExportReport`.
 
   Raises:
-    ValueError: a view cannot be computed in the graph, a foreign operation is in the
-      graph, or the reloaded model disagrees with the Python one. Nothing is left in
-      `output_dir` then.
+    ValueError: a view cannot be computed in the graph, `options` do not name the flow
+      that the model reads, a foreign operation is in the graph, or the reloaded model
+      disagrees with the Python one. Nothing is left in `output_dir` then.
   """
   if len(labels) != model.num_classes:
     raise ValueError(
@@ -100,12 +100,22 @@ def export(model, dataset_spec, output_dir, *, labels, options, recipe=''):
 def make_record(model, spec, inputs, labels, options, recipe=''):
   """The `ServingRecord` of a model; arguments as `export`."""
   cost = model.segment_cost()
-  gflops = {m: cost.modality[m].papers / 1e9 for m in model.modalities}
+  counts = {**cost.modality, 'overhead': cost.overhead, 'once': cost.once}
+  gflops = {k: getattr(count, model.cost_convention) / 1e9
+            for k, count in counts.items()}
+  pictures = [
+      serving_record.PictureInput(
+          name=source.name, reads=source.view.reads[0], offsets=source.offsets,
+          run=source.run)
+      for source in inputs.pictures]
   numbers = {}
-  if inputs.frames is not None:
-    frames = inputs.frames
-    numbers = dict(
-        num_frames=frames.num_frames, stride=frames.stride, size=frames.size)
+  if any(source.reads == 'flow' for source in pictures):
+    if not options.get('flow'):
+      raise ValueError(
+          'the model reads optical flow, and the options of its data do not name the '
+          "algorithm (flow='dis_fast', ...): train it on shards that were prepared "
+          'with --flow')
+    numbers['flow'] = options['flow']
   if inputs.sounds:
     sound = inputs.sounds[0]
     numbers.update(
@@ -115,13 +125,14 @@ def make_record(model, spec, inputs, labels, options, recipe=''):
   return serving_record.ServingRecord(
       labels=tuple(labels),
       modalities=tuple(model.modalities),
-      sources=inputs.sources(),
+      sources=inputs.sources,
+      pictures=tuple(pictures),
       num_segments=spec.eval_segments,
       segment_frames=spec.window,
       frame_rate=float(options['frame_rate']),
       short_side=int(options['short_side']),
       jpeg_quality=int(options.get('jpeg_quality', 90)),
-      gflops={**gflops, 'overhead': cost.overhead.papers / 1e9},
+      gflops=gflops,
       recipe=recipe or type(model).__name__,
       tfmm_version=tfmm.__version__,
       **numbers,

@@ -1,7 +1,8 @@
 """The served functions of a model.
 
-`serving_default` takes what a client has: JPEGs and sound. `views` takes what the
-model reads: tensors made by somebody else's preprocessing. Both answer alike.
+`serving_default` takes what a client has: JPEGs of frames and of optical flow, and
+sound. `views` takes what the model reads: tensors made by somebody else's
+preprocessing. Both answer alike.
 
 Every input and output carries the batch axis, because a batching server splits and
 joins along it. Sessions do not check a signature's static shape, so each function
@@ -60,8 +61,9 @@ class _Answer:
 
   def __init__(self, model):
     cost = model.segment_cost()
-    self.per_row = [cost.modality[m].papers / 1e9 for m in model.modalities]
-    self.overhead = cost.overhead.papers / 1e9
+    gflops = lambda count: getattr(count, model.cost_convention) / 1e9
+    self.per_row = [gflops(cost.modality[m]) for m in model.modalities]
+    self.overhead, self.once = gflops(cost.overhead), gflops(cost.once)
 
   def __call__(self, recognition, present):
     per_row = tf.constant(self.per_row, tf.float32)
@@ -73,7 +75,7 @@ class _Answer:
         'logits': recognition.logits,
         'gates': recognition.gates,
         'ran': recognition.ran,
-        'gflops': spent + segments * self.overhead,
+        'gflops': spent + segments * self.overhead + self.once,
         'gflops_all_modalities': everything,
     }
 
@@ -134,5 +136,5 @@ def _serving(model, inputs, answer, num_segments):
     clips = inputs.clips(tensors, present)
     return answer(recognize(model, clips, present), present)
 
-  with preprocessing.encoded_rows(model, inputs.frames):
+  with preprocessing.encoded_rows(model, inputs.pictures):
     return _concrete(serve, inputs.specs(num_segments))

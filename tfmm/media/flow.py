@@ -98,6 +98,15 @@ class Flow:
     flow = self._calc(np.ascontiguousarray(first), np.ascontiguousarray(second))
     return np.ascontiguousarray(flow[:height, :width])
 
+  def jpeg(self, first: np.ndarray, second: np.ndarray) -> bytes:
+    """The field as records hold it; arguments as for a call.
+
+    A picture that repeats does not move, whatever the algorithm would see in it.
+    """
+    if first is second:
+      return encode(np.zeros((*first.shape, 2), np.float32))
+    return encode(self(first, second))
+
 
 def _create(algorithm, height, width):
   if algorithm == 'farneback':

@@ -29,7 +29,7 @@ def video_gflops(ran: np.ndarray, present: np.ndarray, cost: base.SegmentCost,
   Args:
     ran: [N, S, M] 0/1. Pass `present` to get the cost of all modalities.
     present: [N, S, M] 0/1.
-    cost: of one segment.
+    cost: of one segment, and of a video.
     modalities: names of the M axis.
     convention: 'papers' (convolutions and LSTM products) or 'total'.
 
@@ -40,12 +40,13 @@ def video_gflops(ran: np.ndarray, present: np.ndarray, cost: base.SegmentCost,
       [getattr(cost.modality[m], convention) for m in modalities], np.float64)
   segments = present.max(axis=2).sum(axis=1)  # [N]
   macs = ran.sum(axis=1) @ per_row + segments * getattr(cost.overhead, convention)
+  macs += getattr(cost.once, convention)
   return macs / 1e9
 
 
 def all_modalities_gflops(present: np.ndarray, cost: base.SegmentCost,
                           modalities: Sequence[str], convention: str = 'papers'
                           ) -> np.ndarray:
-  """What the same videos cost without a policy: every present row, no overhead. [N]."""
+  """What the same videos cost without a policy: every present row alone. [N]."""
   free = base.SegmentCost(cost.modality, type(cost.overhead)())
   return video_gflops(present, present, free, modalities, convention)

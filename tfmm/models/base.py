@@ -29,6 +29,9 @@ Clips = Mapping[str, tf.Tensor]  # {view: [B, S, *view_shape]}
 # The M axis has this order in every tensor of the package.
 MODALITIES = ('rgb', 'flow', 'audio', 'motion')
 
+# Key of a batch: [B], 1e9 multiply-adds that each video may cost.
+BUDGET = 'budget_gflops'
+
 
 class Recognition(NamedTuple):
   """What a model says of a batch; all that losses and metrics may read.
@@ -48,15 +51,17 @@ class Recognition(NamedTuple):
 
 
 class SegmentCost(NamedTuple):
-  """Multiply-adds of one segment, counted from the graph.
+  """Multiply-adds of one segment and of a whole video, counted from the graph.
 
   Attributes:
     modality: {modality: cost of one encoder row and its classifier}.
     overhead: cost of every present segment whatever the gates say (the policy).
+    once: cost of a video, however many segments it has.
   """
 
   modality: Mapping[str, gflops.MacCount]
   overhead: gflops.MacCount
+  once: gflops.MacCount = gflops.MacCount()
 
 
 def in_canonical_order(names) -> tuple[str, ...]:
@@ -78,7 +83,11 @@ class GatedMultimodalModel(tf.keras.Model, abc.ABC):
     modalities: order of the M axis.
     num_classes: C.
     temperature: variable that training anneals, or None.
+    cost_convention: which sum of a `MacCount` the paper of the model reports: 'papers'
+      (AdaMML's) or 'total'.
   """
+
+  cost_convention = 'papers'
 
   def __init__(self, *, encoders: Mapping[str, gated_encoder.GatedEncoder],
                num_classes: int):
@@ -100,7 +109,7 @@ class GatedMultimodalModel(tf.keras.Model, abc.ABC):
     """All that a paper must write.
 
     Args:
-      clips: {view: [B, S, *view_shape]}.
+      clips: {view: [B, S, *view_shape]}, and what there is of `optional_specs`.
       present: [B, S, M] 0/1.
       training: {variable group: whether its layers run in training mode}.
       seed: int64 [2] from which everything random is folded; None at inference.
@@ -134,6 +143,7 @@ class GatedMultimodalModel(tf.keras.Model, abc.ABC):
       raise ValueError(
           f'the batch lacks {missing[0]!r}; this model reads {[*specs, "present"]} '
           f'and was given {sorted(inputs)}.')
+    specs |= {k: spec for k, spec in self.optional_specs().items() if k in inputs}
     for view, spec in specs.items():
       value = inputs[view]
       if value.dtype != spec.dtype or not spec.shape.is_compatible_with(value.shape):
@@ -174,6 +184,10 @@ class GatedMultimodalModel(tf.keras.Model, abc.ABC):
   def input_specs(self) -> dict[str, tf.TensorSpec]:
     """{view: spec of [B, S, *view_shape]} of everything that the model reads."""
     return {e.view: batched_spec(e.row_spec) for e in self.encoders.values()}
+
+  def optional_specs(self) -> dict[str, tf.TensorSpec]:
+    """{key: spec} of what the model reads if a batch has it."""
+    return {}
 
   def segment_cost(self) -> SegmentCost:
     """Cost of one segment; see `SegmentCost`."""

@@ -9,11 +9,10 @@ is {model, optimizers, step}; everything else about a step follows from its numb
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -23,39 +22,6 @@ RUN_FILE = 'run.json'
 BEST_FILE = 'best.json'
 COMPLETED_FILE = 'COMPLETED'
 _BEST_DIRECTORY = 'best'
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
-  """A trained run, rebuilt from its directory.
-
-  Attributes:
-    model_dir: where it was found.
-    model: with the weights of `checkpoint`.
-    dataset: the DatasetSpec that it was trained on.
-    info: `run.json`: labels, data_dir, modalities, seed, versions, steps.
-    checkpoint: path that was restored.
-    step: global step of that checkpoint.
-  """
-
-  model_dir: str
-  model: tf.keras.Model
-  dataset: Any
-  info: Mapping[str, Any]
-  checkpoint: str
-  step: int
-
-  @property
-  def labels(self) -> tuple[str, ...]:
-    return tuple(self.info['labels'])
-
-  @property
-  def modalities(self) -> tuple[str, ...]:
-    return tuple(self.model.modalities)
-
-  @property
-  def data_dir(self) -> str:
-    return self.info['data_dir']
 
 
 def write_text(path: str, text: str):

@@ -73,8 +73,9 @@ def summarize(decisions: Decisions, model: base.GatedMultimodalModel) -> dict:
   """Metrics of recognition and of computation, as plain numbers."""
   d, names = decisions, model.modalities
   cost = model.segment_cost()
-  spent = compute.video_gflops(d.ran, d.present, cost, names)
-  dense = compute.all_modalities_gflops(d.present, cost, names)
+  convention = model.cost_convention
+  spent = compute.video_gflops(d.ran, d.present, cost, names, convention)
+  dense = compute.all_modalities_gflops(d.present, cost, names, convention)
   complete = compute.video_gflops(d.ran, d.present, cost, names, 'total')
   scores = tf.nn.softmax(d.logits).numpy()
   return {
@@ -146,7 +147,7 @@ def evaluate(run, *, split: str, batch_size: int, data_dir: str | None = None,
   """Measures a run on a split.
 
   Args:
-    run: a `tfmm.training.checkpoints.Run`.
+    run: a `tfmm.trained_run.TrainedRun`.
     split: 'train', 'validation' or 'test'; uniform segments, centre crops.
     batch_size: videos at a time.
     data_dir: where the data is, if it has moved since training.
