@@ -4,7 +4,7 @@ import functools
 
 from tests import tiny_models
 from tests.training import tiny_run
-from tfmm.models import adamml, fusion, random_policy
+from tfmm.models import adamml, fusion, hms as hms_lib, random_policy
 
 CLASSES = tiny_models.NUM_CLASSES
 
@@ -36,3 +36,11 @@ def ada_mml(*, policy=None, **options):
       'joint_dim': 16, 'lstm_units': 8, **(policy or {})})
   return adamml.AdaMML(
       encoders=encoders(), policy=make_policy, num_classes=CLASSES, **options)
+
+
+def hms(modalities=('rgb', 'audio'), **options):
+  """HMS whose levels are audio, RGB and motion, as far as they are there."""
+  levels = [hms_lib.LevelSpec(reads=m, projection_dim=4, units=units)
+            for m, units in (('audio', 3), ('rgb', 5), ('motion', 8)) if m in modalities]
+  return hms_lib.HMS(encoders=encoders(modalities), num_classes=CLASSES,
+                     **{'levels': levels, **options})

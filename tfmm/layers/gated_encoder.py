@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 SKIP_MODES = ('mask', 'gather')
@@ -67,18 +69,36 @@ class GatedEncoder(tf.keras.layers.Layer):
     return self._gather(rows, gate)
 
   def _gather(self, rows, gate):
-    open_rows = tf.where(gate > 0)  # [n, 1]
+    def run(rows, gate):
+      features = self.backbone(rows, training=False)
+      return [tf.cast(features, tf.float32) * gate[:, tf.newaxis]]
 
-    def run():
-      features = self.backbone(tf.gather_nd(rows, open_rows), training=False)
-      scale = tf.gather_nd(gate, open_rows)
-      return tf.cast(features, tf.float32) * scale[:, tf.newaxis]
+    nothing = tf.zeros([tf.shape(rows)[0], self.feature_dim])
+    features, = run_open_rows(run, gate, [rows, gate], kept=[nothing])
+    return tf.ensure_shape(features, [rows.shape[0], self.feature_dim])
 
-    features = tf.cond(
-        tf.shape(open_rows)[0] > 0, run, lambda: tf.zeros([0, self.feature_dim]))
-    shape = tf.stack([tf.shape(rows, tf.int64)[0], self.feature_dim])
-    return tf.ensure_shape(
-        tf.scatter_nd(open_rows, features, shape), [rows.shape[0], self.feature_dim])
+
+def run_open_rows(function: Callable, gate: tf.Tensor, inputs: Sequence[tf.Tensor],
+                  *, kept: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+  """Runs a function on the rows whose gate is open.
+
+  Args:
+    function: tensors [n, ...] -> a sequence of tensors [n, D].
+    gate: [N]; a row runs where it is above 0.
+    inputs: [N, ...] each, the function's arguments.
+    kept: [N, D] each: the results of rows with a closed gate.
+
+  Returns:
+    [N, D] each. With no open row the function is not entered.
+  """
+  open_rows = tf.where(gate > 0)  # [n, 1]
+
+  def run():
+    results = function(*(tf.gather_nd(x, open_rows) for x in inputs))
+    return [tf.tensor_scatter_nd_update(old, open_rows, new)
+            for old, new in zip(kept, results, strict=True)]
+
+  return tf.cond(tf.shape(open_rows)[0] > 0, run, lambda: [tf.identity(k) for k in kept])
 
 
 class GatedDense(tf.keras.layers.Layer):
