@@ -43,6 +43,7 @@ setuptools.setup(
         'absl-py>=1.4',
         'av>=14.2',
         'google-crc32c>=1.5',  # checksums of TFRecords without TensorFlow
+        'matplotlib>=3.8',
         'protobuf>=4.25,<5',
         'scikit-learn>=1.4',
         'scipy>=1.11',

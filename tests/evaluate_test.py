@@ -82,6 +82,17 @@ def test_another_configuration_does_not_take_the_place_of_the_results(tmp_path):
   assert line.endswith(f'give --output_dir, such as {tmp_path}/run_other.')
 
 
+@pytest.mark.parametrize('arguments, words', [
+    (['--budget_gflops=80,many'], "'many' is no number; give limits such as 80,120"),
+    (['--plot=curve.png'], '--plot=curve.png draws what --budget_gflops asks for'),
+    (['--budget_gflops=80'], 'LateFusion takes no budget'),
+], ids=lambda v: v[0][:40] if isinstance(v, list) else '')
+def test_budgets_that_cannot_be(data_dir, tmp_path, arguments, words):
+  line = mistake('-c', _WITH_A_TINY_RUN, f'--model_dir={tmp_path}',
+                 f'--data_dir={data_dir}', '--timed_batches=0', *arguments)
+  assert words in line and not list(tmp_path.iterdir())
+
+
 def test_other_arguments_are_refused():
   line = mistake('-m', 'tfmm.evaluate', '--model_dir=RUN', 'RUN')
   assert line == "evaluate: unexpected argument 'RUN'; flags start with --."

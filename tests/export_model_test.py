@@ -5,6 +5,14 @@ import pathlib
 import subprocess
 import sys
 
+from absl import flags
+from absl.testing import flagsaver
+
+from tests.export import tiny_export
+from tfmm import export_model
+from tfmm import trained_run
+from tfmm.export import foreign_ops
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # The command with a run that is built instead of trained.
@@ -42,6 +50,23 @@ def test_exports_and_says_what_it_wrote(tmp_path):
   assert f'{tmp_path}/SM/1: ' in done.stdout
   assert (tmp_path / 'SM' / '1' / 'saved_model.pb').exists()
   assert (tmp_path / 'SM' / '1' / 'assets.extra' / 'tfmm.json').exists()
+
+
+def test_a_run_on_features(tmp_path, monkeypatch, capsys):
+  """In this process: what differs is not how the command starts."""
+  model, spec, options = tiny_export.features_model()
+  monkeypatch.setattr(trained_run, 'load', lambda *_: trained_run.TrainedRun(
+      model_dir='RUN', model=model, dataset=spec, checkpoint='', step=0,
+      info={'labels': tiny_export.LABELS, 'data_options': options}))
+  monkeypatch.setattr(foreign_ops, 'refuse_foreign_ops', lambda path: None)
+  flags.FLAGS.mark_as_parsed()
+  with flagsaver.flagsaver(model_dir='RUN', output_dir=f'{tmp_path}/SM'):
+    export_model.main(['export_model'])
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[0].startswith(f'{tmp_path}/SM/1: ') and len(lines) == 5
+  assert lines[1].startswith("takes features of rgb, audio, by the signature 'views'")
+  assert lines[2].startswith('takes budget_gflops, 0.07001 or more')
+  assert lines[3].startswith('reloaded and compared with the run, also under budgets')
 
 
 def test_no_run_is_one_line(tmp_path):

@@ -8,12 +8,16 @@ from absl import flags
 import gin
 import make_manifest
 import pytest
+import tensorflow as tf
 
+from tests.data import features_test
+from tests.encoders import hub_test
 from tests.training import tiny_run
 from tfmm import config
 from tfmm.encoders import efficientnet
 from tfmm.encoders import mobilenet
 from tfmm.encoders import resnet
+from tfmm.encoders import yamnet
 from tfmm.training import loop
 from tfmm.training import trainer
 
@@ -23,9 +27,11 @@ RECIPES = sorted(GIN.glob('*.gin'))
 DATA = sorted((GIN / 'data').glob('*.gin'))
 VARIANTS = sorted((GIN / 'variants').glob('*.gin'))
 PARTS = sorted([*GIN.glob('run/*.gin'), *GIN.glob('inputs/*.gin')])
-OF_PUBLIC_DATA = [path for path in RECIPES
-                  if "'gin_configs/data/kinetics_sounds.gin'" in path.read_text()]
 PUBLIC = [path for path in DATA if path.stem != 'demo']
+OF_PUBLIC_DATA = [path for path in RECIPES if any(
+    f"include 'gin_configs/data/{data.name}'" in path.read_text() for data in PUBLIC)]
+# Not beside a recipe: what includes it chooses by a macro.
+INCLUDED_VARIANT = 'audio_encoder'
 
 # Applied where the recipe names the configurable, in every scope that it uses.
 _CROP = {'size': 32, 'short_side': 32, 'scale_range': (32, 36)}
@@ -39,14 +45,27 @@ TINY = {
         'frames': (0,), 'stride': 1, 'crop': 32, **_CROP, 'size': 16},
     'dataset.LogSpectrogram': {'sample_rate': 8000, 'seconds': .16, 'n_fft': 63,
                                'window': 60, 'hop': 40},
+    'dataset.LogMel': {'seconds': .175},
+    'dataset.Waveform': {'seconds': .175},
     'dataset.DatasetSpec': {'num_segments': 2, 'shuffle_buffer': 4},
     'resnet.ResNet': {'depth': 18, 'width': 4, 'size': 32},
     'efficientnet.EfficientNet': {'variant': 'b0', 'size': 32},
     'mobilenet.MobileNetV2': {'width_multiplier': .1, 'last_channels': 16, 'size': 32},
+    'slowfast.SlowFast': {
+        'num_frames': 4, 'size': 32, 'width': 8, 'blocks': (1, 1, 1, 1)},
+    'yamnet.YAMNet': {'size': (16, 64), 'width_multiplier': .05},
     'adamml.Policy': {'joint_dim': 8, 'lstm_units': 4},
+    'cascade.FeaturePolicy': {'joint_dim': 8, 'lstm_units': 4},
     'fusion.FeatureFusion': {'joint_dim': 8},
+    'dataset.FeatureSpec': {'num_segments': 2, 'eval_segments': 2},
+    'cached.CachedFeatures': {'feature_dim': 3},
+    'hms.LevelSpec': {'projection_dim': 3},
+    'early_fusion.EarlyFusionLSTM': {'units': 4},
 }
+# A level takes over the state of the one below it, so it has more units.
+TINY_LEVELS = {'audio/': 2, 'rgb_preview/': 2, 'rgb/': 3, 'motion/': 4}
 TINY_PREVIEW = {'size': 16, 'num_frames': 1}
+TINY_FRAMES = {'frame/': 1, 'clip/': 4}  # of views of colours; others have 2
 
 
 @pytest.fixture
@@ -56,6 +75,7 @@ def small_networks(monkeypatch):
       mobilenet, 'STAGES', ((1, 16, 1, 2, False), (6, 24, 1, 2, True)))
   monkeypatch.setattr(efficientnet, 'VARIANTS', {'b0': (.1, .1)})
   monkeypatch.setitem(resnet.DEPTHS, 18, ((1, 1, 1, 1), False))
+  monkeypatch.setattr(yamnet, 'LAYERS', ((2, 32), (2, 64)))
 
 
 def whole(path):
@@ -72,9 +92,18 @@ def tiny_params(text):
       continue
     scopes = set(re.findall(rf'@(\w+/){re.escape(name)}\b', text))
     for scope in sorted(scopes) or ['']:
-      numbers = {**values, **(TINY_PREVIEW if scope.endswith('preview/') else {})}
+      numbers = dict(values)
+      if name == 'mobilenet.MobileNetV2' and scope.endswith('preview/'):
+        numbers |= TINY_PREVIEW
+      if name == 'dataset.RgbFrames' and scope in TINY_FRAMES:
+        numbers['num_frames'] = TINY_FRAMES[scope]
+      if name == 'hms.LevelSpec':
+        numbers = {**values, 'units': TINY_LEVELS[scope]}
+      if name == 'dataset.FeatureSpec':
+        views = re.search(r'FeatureSpec\.dims = {(.*)}', text)[1]
+        numbers['dims'] = dict.fromkeys(re.findall(r"'(\w+)'", views), 3)
       if name in ('resnet.ResNet', 'efficientnet.EfficientNet') and scope != 'audio/':
-        numbers['num_frames'] = 2
+        numbers['num_frames'] = 1 if '@frame/dataset.RgbFrames()' in text else 2
       for key, value in numbers.items():
         yield f'{scope}{name}.{key} = {value!r}'
 
@@ -91,21 +120,83 @@ def load(files, params=(), data_dir='data'):
       config.Override('model_dir', 'MODEL_DIR', 'model_dir', '')])
 
 
-# The demo's recipes are trained in end_to_end_test.py.
-FULL_SIZE = [path for path in RECIPES if not path.stem.startswith('demo_')]
+@pytest.fixture(scope='module')
+def feature_dir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('features')
+  for name in ('audio', 'rgb', 'motion', 'rgb_preview'):
+    features_test.write(folder / name, name, [4, 4, 4], dim=3)
+  return str(folder)
+
+
+# The demo's recipes are trained in end_to_end_test.py, but for these.
+OTHER_DEMOS = ('demo_audio_first', 'demo_motion', 'demo_hms', 'demo_hms_raw',
+               'demo_early_fusion')
+STEPPED = [path for path in RECIPES
+           if not path.stem.startswith('demo_') or path.stem in OTHER_DEMOS]
+IN_STAGES = re.compile('adamml|audio_first')
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('path', FULL_SIZE, ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', STEPPED, ids=lambda p: p.stem)
 @pytest.mark.usefixtures('small_networks')
-def test_takes_a_step_of_each_phase(path, data_dir):
-  load([path], list(tiny_params(whole(path))), data_dir)
+def test_takes_a_step_of_each_phase(path, data_dir, feature_dir):
+  text = whole(path)
+  reads = feature_dir if 'dataset.FeatureSpec()' in text else data_dir
+  load([path], list(tiny_params(text)), reads)
   result = config.call(loop.train, dry_run=True, recipe=config.recipe)
-  assert len(result['phases']) == (4 if 'adamml' in path.stem else 1)
+  assert len(result['phases']) == (4 if IN_STAGES.search(path.stem) else 1)
   assert all(v['loss'] > 0 for v in result['phases'].values())
 
 
-@pytest.mark.parametrize('path', VARIANTS, ids=lambda p: p.stem)
+def params_with_hub(recipe, folder):
+  """--gin_param that choose a tiny SavedModel as the encoder of sound."""
+  tf.saved_model.save(hub_test.Listener(), str(folder))
+  values = {'handle': str(folder), 'seconds': .175, 'feature_dim': hub_test.DIM}
+  kept = [p for p in tiny_params(whole(recipe)) if not p.startswith('yamnet.')]
+  return [*kept, 'AUDIO = @hub/gated_encoder.GatedEncoder()',
+          *(f'hub.HubAudioEncoder.{k} = {v!r}' for k, v in values.items())]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('small_networks')
+def test_one_macro_says_which_encoder_hears(data_dir, tmp_path):
+  recipe = GIN / 'hms_audio.gin'
+  load([recipe], params_with_hub(recipe, tmp_path), data_dir)
+  result = config.call(loop.train, dry_run=True, recipe=config.recipe)
+  assert result['phases']['train']['loss'] > 0
+  in_force = config.recipe()
+  assert f"HubAudioEncoder.handle = '{tmp_path}'" in in_force.replace('\\\n    ', '')
+  assert "GatedEncoder.view = 'waveform'" in in_force
+  assert 'YAMNet' not in in_force
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('small_networks')
+def test_hms_hears_with_the_same_macro(data_dir, tmp_path, monkeypatch):
+  """Everything is built, and what YAMNet would read is no error."""
+  monkeypatch.setattr(trainer.Trainer, 'train', lambda self, steps: {'loss': 1.})
+  recipe = GIN / 'hms_raw.gin'
+  load([recipe], params_with_hub(recipe, tmp_path), data_dir)
+  config.call(loop.train, dry_run=True, recipe=config.recipe)
+  assert 'HubAudioEncoder.handle' in config.recipe()
+
+
+@pytest.mark.usefixtures('small_networks')
+def test_a_handle_is_read_where_it_is_chosen_alone(data_dir, monkeypatch):
+  monkeypatch.setattr(trainer.Trainer, 'train', lambda self, steps: {'loss': 1.})
+  recipe = GIN / 'hms_audio.gin'
+  params = [*tiny_params(whole(recipe)), "hub.HubAudioEncoder.handle = '/no/yamnet'"]
+  load([recipe], params, data_dir)
+  with pytest.raises(ValueError, match='HubAudioEncoder.handle is never read'):
+    config.call(loop.train, dry_run=True, recipe=config.recipe)
+  load([recipe], [*params, 'AUDIO = @hub/gated_encoder.GatedEncoder()'], data_dir)
+  with pytest.raises(OSError, match='hub model /no/yamnet: .*tfmm.encoders.yamnet'):
+    config.call(loop.train, dry_run=True, recipe=config.recipe)
+
+
+@pytest.mark.parametrize(
+    'path', [path for path in VARIANTS if path.stem != INCLUDED_VARIANT],
+    ids=lambda p: p.stem)
 @pytest.mark.usefixtures('small_networks')
 def test_variants_have_an_effect_on_adamml(path, data_dir, monkeypatch):
   """Everything is built and reads them; tests of models and phases take steps."""
@@ -139,7 +230,9 @@ def test_style(path):
   everything = whole(path)
   assert everything.index('# Required') < everything.index('# Commonly overridden')
   for included in re.findall(r"^include '(.*)'", text, re.M):
-    assert re.match(r'gin_configs/(data|run|inputs)/', included), 'a recipe is included'
+    assert re.match(
+        rf'gin_configs/(data|run|inputs)/|gin_configs/variants/{INCLUDED_VARIANT}.gin$',
+        included), 'a recipe is included'
   assert max(map(len, text.splitlines())) <= 88
 
 
@@ -149,7 +242,7 @@ def test_style_of_parts(path):
   assert text.startswith('# ') and 'from __gin__ import dynamic_registration' in text
   assert not re.findall(r'^include', text, re.M), 'include depth is one'
   assert max(map(len, text.splitlines())) <= 88
-  if path in PARTS:
+  if path in PARTS or path.stem == INCLUDED_VARIANT:
     assert any(f"include 'gin_configs/{path.parent.name}/{path.name}'" in
                recipe.read_text() for recipe in RECIPES), 'no recipe includes it'
 
@@ -173,9 +266,11 @@ def test_starts_are_the_recipes_encoders(path):
     start = (ROOT / start).read_text()
     assert f"modalities = ('{modality}',)" in start
     for encoder in (text, start):
-      assert f'@{modality}/gated_encoder.GatedEncoder()' in encoder
+      assert (f'@{modality}/gated_encoder.GatedEncoder()' in encoder
+              or f"'{modality}': %{modality.upper()}" in encoder)
+    networks = 'resnet|mobilenet|efficientnet|slowfast'
     mine, theirs = (
-        set(re.findall(rf'^{modality}/(?:resnet|mobilenet|efficientnet).*', t, re.M))
+        set(re.findall(rf'^{modality}/(?:{networks}).*', t, re.M))
         for t in (text, start))
     assert mine == theirs
 
@@ -200,6 +295,57 @@ def test_weighted_fusion_trains_as_long_as_adamml_does():
   stages = re.findall(r'(?:warm_up|alternating|fine_tune)_epochs = (\d+)', adamml)
   epochs, = re.findall(r'single_phase.epochs = (\d+)', fusion)
   assert len(stages) == 3 and sum(map(int, stages)) == int(epochs)
+
+
+def bindings(name):
+  """{'scope/module.Configurable.parameter': value as text} of a recipe."""
+  load([GIN / f'{name}.gin'])
+  return {'/'.join(filter(None, (scope, '.'.join(target.split('.')[-2:]))))
+          + f'.{parameter}': value
+          for (scope, target, parameter), value in config.all_bindings()}
+
+
+@pytest.mark.parametrize('size', ['adamml', 'demo'])
+def test_audio_first_differs_from_adamml_in_its_model_alone(size):
+  sound = bindings(f'{size}_audio_first')
+  theirs = bindings({'adamml': 'adamml', 'demo': 'demo_adamml'}[size])
+  # The cascade has AdaMML's settings, and the rest is the same: but for the looks.
+  for old, new in (('adamml.AdaMML', 'cascade.Cascade'),
+                   ('adamml.Policy', 'cascade.FeaturePolicy')):
+    theirs = {k.replace(old, new): v.replace(old, new) for k, v in theirs.items()}
+  assert sound.pop('cascade.Cascade.first') == "'audio'"
+  differing = {k for k in {*sound, *theirs} if sound.get(k) != theirs.get(k)}
+  looks = {k for k in differing if re.match('(preview|hearing)/|dataset.RgbPreview', k)}
+  assert differing - looks == {
+      'dataset.DatasetSpec.views', 'cascade.FeaturePolicy.encoders',
+      'efficiency.SelectionPenalty.weights'}
+  assert not looks & set(sound)
+  # Nothing that sound costs can teach a policy that cannot close it.
+  weights = "{'rgb': 1.0, 'audio': 0.0}"
+  assert sound['efficiency.SelectionPenalty.weights'] == weights
+
+
+def test_hms_is_the_same_on_features_and_on_clips():
+  raw, features = bindings('hms_raw'), bindings('hms')
+  assert raw.pop('phases.gated_phases.moves') == "('recognition', 'encoders')"
+  assert raw.pop('phases.gated_phases.frozen') == "('encoders',)"
+  shared = re.compile('hms.HMS|hms.LevelSpec|UsageTarget|gated_phases|OptimizerSpec')
+  of_hms, of_raw = (
+      {k: v for k, v in found.items() if shared.search(k)} for found in (features, raw))
+  encoders = 'hms.HMS.encoders'
+  assert of_raw.pop(encoders) != of_hms.pop(encoders)
+  assert of_raw == of_hms and len(of_raw) > 25
+
+
+def test_views_of_one_kind_have_their_own_numbers():
+  load([GIN / 'hms_raw.gin'])
+  views = {v.name: v for v in gin.get_bindings(loop.train)['dataset'].views}
+  assert tuple(views) == ('rgb', 'log_mel', 'waveform', 'clip')
+  frame, clip = views['rgb'], views['clip']
+  assert (frame.modality, frame.num_frames, frame.size) == ('rgb', 1, 224)
+  assert (clip.modality, clip.num_frames, clip.stride, clip.size) == (
+      'motion', 32, 2, 256)
+  assert views['log_mel'].num_samples == views['waveform'].num_samples == 15600
 
 
 def commands(path):

@@ -12,6 +12,7 @@ from absl.testing import flagsaver
 from tests import tiny_videos
 from tests.export import tiny_export
 from tfmm import predict
+from tfmm.export import record as serving_record
 
 
 @pytest.fixture(scope='module', name='saved_model')
@@ -78,6 +79,38 @@ def test_a_model_that_reads_flow(videos, tmp_path_factory, capsys):
   lines = capsys.readouterr().out.splitlines()
   assert [line.split()[0] for line in lines[-3:-1]] == ['rgb', 'flow']
   assert all(line.endswith('of 4') for line in lines[-3:-1])
+
+
+@pytest.fixture(scope='module', name='steps')
+def steps_fixture(tmp_path_factory):
+  return tiny_export.exported(tmp_path_factory, 'steps')
+
+
+def test_budgets(steps, videos, capsys):
+  assert run(steps.directory, videos['sound'], json=True) == 0
+  free = json.loads(capsys.readouterr().out)
+  assert free['gflops'] > steps.record.least_budget
+  limit = .9 * free['gflops']
+  assert run(steps.directory, videos['sound'], json=True, budget_gflops=limit) == 0
+  limited = json.loads(capsys.readouterr().out)
+  assert limited['gflops'] <= limit
+  assert 0 < np.sum(limited['ran']) < np.sum(free['ran'])
+
+
+def test_impossible_budgets_are_one_line(saved_model, steps, videos):
+  with pytest.raises(SystemExit, match='predict: this model .* takes no budget_gflops'):
+    run(saved_model, videos['sound'], budget_gflops=80.)
+  least = serving_record.rounded_up(steps.record.least_budget)
+  with pytest.raises(SystemExit, match=f'predict: .*; give {least} or more') as error:
+    run(steps.directory, videos['sound'], budget_gflops=1e-7)
+  assert '\n' not in str(error.value)
+
+
+def test_a_model_on_features_is_one_line(videos, tmp_path_factory):
+  saved_model = tiny_export.exported(tmp_path_factory, 'features').directory
+  with pytest.raises(SystemExit, match='predict: .*`views` can be called') as error:
+    run(saved_model, videos['sound'])
+  assert '\n' not in str(error.value)
 
 
 def test_flow_that_this_opencv_lacks_is_one_line(

@@ -32,6 +32,12 @@ _TIMED_BATCHES = flags.DEFINE_integer(
     lower_bound=0)
 _SEED = flags.DEFINE_integer(
     'seed', 0, 'Of gates that are sampled at test time.')
+_BUDGETS = flags.DEFINE_list(
+    'budget_gflops', [],
+    'Also under these limits of GFLOPs for each video, such as 80,120,160: mAP and '
+    'top-1 of a model with steps as far as each limit lets it come.')
+_PLOT = flags.DEFINE_string(
+    'plot', None, 'A file, such as curve.png or curve.svg, for mAP over GFLOPs.')
 _GIN_FILE = flags.DEFINE_multi_string(
     'gin_file', [], "Stronger than the run's recipe; may be repeated.")
 _GIN_PARAM = flags.DEFINE_multi_string(
@@ -50,19 +56,21 @@ def main(argv):
 
 
 def _evaluate():
+  budgets = _budgets()
   import tensorflow as tf
   from tfmm import trained_run
-  from tfmm.data import dataset
-  from tfmm.training import checkpoints, evaluation
+  from tfmm.training import checkpoints, curve, evaluation
   output_dir = _OUTPUT_DIR.value or _MODEL_DIR.value
   if (_GIN_FILE.value or _GIN_PARAM.value) and not _OUTPUT_DIR.value:
     raise ValueError(
         "results of another configuration would take the place of the run's own; give "
         f'--output_dir, such as {os.path.normpath(_MODEL_DIR.value)}_other.')
+  if _PLOT.value:
+    curve.check(_PLOT.value)
   run = trained_run.load(
       _MODEL_DIR.value, _CHECKPOINT.value, data_dir=_DATA_DIR.value,
       gin_files=_GIN_FILE.value, gin_params=_GIN_PARAM.value)
-  total = dataset.load_info(run.data_dir).num_videos(_SPLIT.value)
+  total = run.dataset.load_info(run.data_dir).num_videos(_SPLIT.value)
 
   def on_batch(done):
     if sys.stderr.isatty():
@@ -71,7 +79,8 @@ def _evaluate():
 
   metrics, decisions = evaluation.evaluate(
       run, split=_SPLIT.value, batch_size=_BATCH_SIZE.value, skip=_SKIP.value,
-      seed=_SEED.value, timed_batches=_TIMED_BATCHES.value, on_batch=on_batch)
+      seed=_SEED.value, timed_batches=_TIMED_BATCHES.value, budgets=budgets,
+      on_batch=on_batch)
   if sys.stderr.isatty():
     sys.stderr.write('\n')
   tf.io.gfile.makedirs(output_dir)
@@ -82,7 +91,28 @@ def _evaluate():
       ''.join(f'{line}\n' for line in lines))
   checkpoints.write_json(result, metrics)
   print(evaluation.table(metrics))
+  if budgets:
+    print(evaluation.budget_table(metrics))
+  if _PLOT.value:
+    curve.draw(_PLOT.value, {os.path.basename(os.path.normpath(output_dir)): metrics})
+    print(f'written: {_PLOT.value}')
   print(f'written: {result}')
+
+
+def _budgets():
+  """--budget_gflops as numbers, ascending."""
+  budgets = []
+  for text in _BUDGETS.value:
+    try:
+      budgets.append(float(text))
+    except ValueError:
+      raise ValueError(
+          f'--budget_gflops={",".join(_BUDGETS.value)}: {text!r} is no number; give '
+          'limits such as 80,120,160.') from None
+  if _PLOT.value and not budgets:
+    raise ValueError(
+        f'--plot={_PLOT.value} draws what --budget_gflops asks for; give both.')
+  return sorted(set(budgets))
 
 
 if __name__ == '__main__':

@@ -2,7 +2,8 @@
 
 Writes SM/<next version>/: a SavedModel of core TensorFlow operations that takes JPEGs
 of frames and of optical flow, and sound, and computes only what the model's gates
-open, requests that warm a server up, and the labels. The result is loaded again and
+open, requests that warm a server up, and the labels. A run on features is served by
+the signature `views` alone, which takes features. The result is loaded again and
 compared with the run.
 """
 
@@ -36,7 +37,7 @@ def _export():
   from tfmm import trained_run
   from tfmm.export import saved_model
   run = trained_run.load(_MODEL_DIR.value, _CHECKPOINT.value)
-  # How the records were made, so that clients can make them as well.
+  # How the records or features were made, so that clients can make them as well.
   report = saved_model.export(
       run.model, run.dataset, _OUTPUT_DIR.value, labels=run.labels,
       options=run.info['data_options'])

@@ -4,6 +4,7 @@ Prints for each video the best classes, which modality ran in which segment, and
 GFLOPs spent against those of all modalities. A video that cannot be read costs one
 line on stderr; the others are answered, and the exit code is 1. For a model that reads
 optical flow, flow is computed first, by the algorithm that made its shards.
+--budget_gflops limits what a video may cost, if the model takes that.
 """
 
 import json
@@ -17,6 +18,10 @@ _SAVED_MODEL = flags.DEFINE_string(
     'saved_model', None,
     'Directory written by tfmm.export_model, or one version in it.', required=True)
 _TOP_K = flags.DEFINE_integer('top_k', 5, 'Classes to show.', lower_bound=1)
+_BUDGET = flags.DEFINE_float(
+    'budget_gflops', float('inf'),
+    'GFLOPs that each video may cost, for a model with steps: it answers with what it '
+    'has seen until then.')
 _JSON = flags.DEFINE_bool(
     'json', False, 'One JSON object per video and line instead of text.')
 
@@ -30,12 +35,13 @@ def main(argv):
   from tfmm.export import predictor as predictor_lib
   try:
     predictor = predictor_lib.Predictor(_SAVED_MODEL.value)
+    predictor.record.check_budget(_BUDGET.value)
   except command_line.mistakes() as error:
     sys.exit(f'predict: {command_line.one_line(error)}')
   failed = False
   for video in videos:
     try:
-      answer = predictor.predict(video)
+      answer = predictor.predict(video, _BUDGET.value)
     except command_line.mistakes() as error:
       text = command_line.one_line(error)
       print(f'predict: {video}: {text}', file=sys.stderr, flush=True)

@@ -76,7 +76,8 @@ def load(model_dir: str, checkpoint: str = 'last', *, data_dir: str | None = Non
     config.load([recipe, *gin_files], gin_params, configurable=loop.train)
   make_model, dataset = config.make_parts(loop.train, 'model', 'dataset')
   model = make_model(num_classes=info['num_classes'])
-  config.check_used({key for key, value in config.all_bindings() if (key, value) in trained})
+  config.check_used(
+      {key for key, value in config.all_bindings() if (key, value) in trained})
   checkpoints.restore_model(model, path)
   return TrainedRun(
       model_dir=model_dir, model=model, dataset=dataset, info=info,

@@ -141,7 +141,7 @@ def main(argv=None) -> int:
       ('batch_size', 2, 'videos at once'),
       ('num_segments', 10, 'segments of a video'),
       ('num_frames', 8, 'RGB frames of a segment; the preview has half of them'),
-      ('depth', 50, 'of the ResNet: 18, 34 or 50'),
+      ('depth', 50, 'of the ResNet: 18, 34, 50 or 101'),
       ('size', 224, 'pixels of RGB frames'),
       ('preview_size', 160, 'pixels of preview frames'),
       ('spectrogram_size', 256, 'bins and frames of a spectrogram'),

@@ -1,29 +1,46 @@
-"""Prints what AdaMML costs at full size, counted from the graph.
+"""Prints what the papers' models cost at full size, counted from the graph.
 
   python tools/count_flops.py
+  python tools/count_flops.py --paper=hms
 
-One FLOP of the paper is one multiply-add. "counted" follows the papers: convolutions
-and the LSTM's products. "constant" is the figure in the authors' flops_computation;
-where there is a constant, both must agree to the unit, else the exit code is 1.
-"complete" has all matrix products. "10 segments" is one test video in GFLOPs.
+One FLOP of the papers is one multiply-add.
+
+AdaMML: "counted" follows the papers: convolutions and the LSTM's products. "constant"
+is the figure in the authors' flops_computation; where there is a constant, both must
+agree to the unit, else the exit code is 1. "complete" has all matrix products.
+"10 segments" is one test video in GFLOPs.
 
 Then come the paper's own rows: what a video of 10 segments costs at the selection rates
 that Tables 1 to 3 print. "official" counts a policy's look at motion as the authors do,
 as differences of frames at 224 x 224, also where it looks at flow; "as run" counts what
 the policy computes, at 160 x 160. Where "official" is more than 0.02 from the printed
 figure, the row says so: no reading of the authors' formula gives that figure.
+
+HMS: all products are counted. Encoders count as published (0.07, 0.99 and 65.7 GFLOPs
+per step) in all but the first table, which counts them. Table 1 is counted in both
+layouts of `EarlyFusionLSTM`; 'table' must give every printed digit, else the exit code
+is 1. HMS itself has no printed usage of modalities: its printed GFLOPs are solved for
+the usage of motion, given that of appearance.
 """
 
 import argparse
 import functools
 import sys
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tfmm.encoders import cached
+from tfmm.encoders import encoder
 from tfmm.encoders import mobilenet
 from tfmm.encoders import resnet
+from tfmm.encoders import slowfast
+from tfmm.encoders import yamnet
 from tfmm.layers import gated_encoder
 from tfmm.layers import gflops
 from tfmm.models import adamml
+from tfmm.models import base
+from tfmm.models import early_fusion
+from tfmm.models import hms
 
 SEGMENTS = 10
 
@@ -49,6 +66,27 @@ PAPER_ROWS = (
              'difference', 141.97),
 )
 PRINTED_TO = 0.02  # GFLOPs; selection rates are printed to 0.01 %
+
+# HMS (Weng et al. 2021), section 4.1.3: length of the features and GFLOPs.
+HMS_FEATURES = {'audio': (1024, .07), 'rgb': (1536, .99), 'motion': (2304, 65.7)}
+HMS_LEVELS = tuple(
+    hms.LevelSpec(reads=modality, projection_dim=projection_dim, units=units)
+    for modality, projection_dim, units in (
+        ('audio', 512, 128), ('rgb', 1024, 512), ('motion', 2048, 2048)))
+HMS_CLASSES = 239  # of FCVID; with the 200 of ActivityNet the same digits are printed
+HMS_VIEWS = (10, 128)
+# "LSTM" of Table 1: modalities, GFLOPs of 10 and of 128 views.
+HMS_TABLE_1 = {
+    'A': (('audio',), (.8, 10.3)),
+    'I': (('rgb',), (10.1, 129.7)),
+    'M': (('motion',), (657.5, 8416.4)),
+    'A + I': (('audio', 'rgb'), (10.8, 138.6)),
+    'A + M': (('audio', 'motion'), (658.0, 8421.9)),
+    'I + M': (('rgb', 'motion'), (667.2, 8539.9)),
+    'A + I + M': (('audio', 'rgb', 'motion'), (667.9, 8549.4)),
+}
+HMS_PRINTED = {'FCVID': 377.4, 'ActivityNet': 576.7}
+HMS_GAMMAS = {'rgb': (.6, .85), 'motion': (.94, .98)}  # of Eq. 11
 
 
 class Component(NamedTuple):
@@ -146,10 +184,8 @@ def paper_gflops(row: PaperRow, counts: Counts, *, official: bool) -> float:
   return SEGMENTS * macs / 1e9
 
 
-def main(argv=None) -> int:
-  parser = argparse.ArgumentParser(
-      description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.parse_args(argv)
+def print_adamml() -> int:
+  """Both tables; returns how many counts differ from the authors' constant."""
   wrong = 0
   print(f'{"one segment":40}{"counted":>16}{"constant":>16}{"complete":>16}'
         f'{f"{SEGMENTS} segments":>13}')
@@ -169,6 +205,126 @@ def main(argv=None) -> int:
     print(f'{row.name:40}{row.printed:>16.2f}{official:>16.3f}{as_run:>16.3f}'
           + (f'  does not follow: {off:+.2f} ({off / row.printed:+.1%})'
              if abs(off) > PRINTED_TO else ''))
+  return wrong
+
+
+def _efficientnet():
+  from tfmm.encoders import efficientnet  # keras-cv prints a greeting
+  return efficientnet.EfficientNet(variant='b3')
+
+
+class HmsEncoder(NamedTuple):
+  name: str
+  published: float  # GFLOPs of a row, section 4.1.3
+  make: Callable[[], encoder.Encoder]
+
+
+HMS_ENCODERS = (
+    HmsEncoder('YAMNet, 96x64', .07, yamnet.YAMNet),
+    HmsEncoder('EfficientNet-B3, 224x224', .99, _efficientnet),
+    HmsEncoder('SlowFast R50 8x8, 32x256x256', 65.7,
+               functools.partial(slowfast.SlowFast, size=256)),
+    HmsEncoder('SlowFast R50 8x8, 32x224x224', 65.7, slowfast.SlowFast),
+)
+
+
+def _features(modalities):
+  """Encoders of extracted features that cost what the paper says."""
+  return {
+      m: gated_encoder.GatedEncoder(cached.CachedFeatures(
+          feature_dim=HMS_FEATURES[m][0], gflops_per_row=HMS_FEATURES[m][1]), view=m)
+      for m in modalities}
+
+
+def early_fusion_gflops(modalities: Sequence[str], layout: str) -> list[float]:
+  """GFLOPs of a video of each number of views in Table 1."""
+  model = early_fusion.EarlyFusionLSTM(
+      encoders=_features(modalities), num_classes=HMS_CLASSES, layout=layout)
+  cost = model.segment_cost()
+  step = sum(count.total for count in (*cost.modality.values(), cost.overhead))
+  return [(views * step + cost.once.total) / 1e9 for views in HMS_VIEWS]
+
+
+def hms_cost() -> base.SegmentCost:
+  """One step of HMS as in section 4.1.3."""
+  return hms.HMS(
+      encoders=_features(HMS_FEATURES), num_classes=HMS_CLASSES,
+      levels=HMS_LEVELS).segment_cost()
+
+
+def hms_layers(cost: base.SegmentCost) -> dict[str, int]:
+  """Multiply-adds of one step by what is not an encoder."""
+  def products(count, gates=False):
+    return sum(op.macs for op in count.by_op
+               if op.type not in gflops.CONVOLUTIONS and ('gate/' in op.name) == gates)
+  layers = {
+      'audio: projection and LSTM': products(cost.overhead),
+      'appearance: projection and LSTM': products(cost.modality['rgb']),
+      'motion: projection and LSTM': products(cost.modality['motion']),
+      'both gates': products(cost.overhead, gates=True)}
+  return {**layers, 'all gates open': sum(layers.values())}
+
+
+def hms_gflops(cost: base.SegmentCost, *, rgb: float, motion: float) -> float:
+  """GFLOPs of a video of 128 steps, of which these shares open the gates."""
+  step = cost.modality['audio'].total + cost.overhead.total
+  step += rgb * cost.modality['rgb'].total + motion * cost.modality['motion'].total
+  return (HMS_VIEWS[-1] * step + cost.once.total) / 1e9
+
+
+def motion_usage(cost: base.SegmentCost, printed: float, rgb: float) -> float:
+  """The share of steps with motion that makes up the printed GFLOPs."""
+  rest, all_open = (hms_gflops(cost, rgb=rgb, motion=share) for share in (0, 1))
+  return (printed - rest) / (all_open - rest)
+
+
+def print_hms() -> int:
+  """All tables; returns how many cells of Table 1 the layout 'table' misses."""
+  counts = [e.make().row_macs().total / 1e9 for e in HMS_ENCODERS]
+  print(f'{"GFLOPs of one row of an encoder":40}{"published":>12}{"counted":>12}')
+  for (name, published, _), counted in zip(HMS_ENCODERS, counts):
+    digits = len(str(published).partition('.')[2])
+    print(f'{name:40}{published:>12}{counted:>12.4f}'
+          + ('' if round(counted, digits) == published else
+             f'  does not follow: {counted / published - 1:+.1%}'))
+  print(f'\n{"Table 1, GFLOPs of a video":28}' + ''.join(
+      f'{f"{views} views":>12}{"table":>11}{"text":>11}' for views in HMS_VIEWS))
+  wrong = 0
+  for name, (modalities, printed) in HMS_TABLE_1.items():
+    table, text = (early_fusion_gflops(modalities, layout)
+                   for layout in early_fusion.LAYOUTS)
+    missed = sum(f'{t:.1f}' != f'{p:.1f}' for t, p in zip(table, printed))
+    wrong += missed
+    print(f'{name:28}' + ''.join(
+        f'{cell[0]:>12.1f}{cell[1]:>11.3f}{cell[2]:>11.3f}'
+        for cell in zip(printed, table, text)) + ('  DIFFERS' if missed else ''))
+  cost = hms_cost()
+  print(f'\n{"HMS, one step without encoders":40}{"complete":>16}')
+  for name, macs in hms_layers(cost).items():
+    print(f'{name:40}{macs:>16,}')
+  print(f'\n{"HMS, 128 steps":28}{"GFLOPs":>12}{"appearance":>12}{"motion":>12}'
+        f'{"clips of 128":>14}')
+  for name, printed in HMS_PRINTED.items():
+    for gamma in reversed(HMS_GAMMAS['rgb']):
+      share = motion_usage(cost, printed, 1 - gamma)
+      print(f'{name:28}{printed:>12}{1 - gamma:>12.0%}{share:>12.2%}'
+            f'{HMS_VIEWS[-1] * share:>14.2f}')
+  for name, shares in (
+      ('gammas as usage', HMS_GAMMAS),
+      ('gammas as skipped steps',
+       {m: [1 - g for g in reversed(gs)] for m, gs in HMS_GAMMAS.items()})):
+    for rgb, motion in zip(shares['rgb'], shares['motion']):
+      print(f'{name:28}{hms_gflops(cost, rgb=rgb, motion=motion):>12.1f}{rgb:>12.0%}'
+            f'{motion:>12.2%}{HMS_VIEWS[-1] * motion:>14.2f}')
+  return wrong
+
+
+def main(argv=None) -> int:
+  parser = argparse.ArgumentParser(
+      description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--paper', choices=('adamml', 'hms'), default='adamml')
+  paper = parser.parse_args(argv).paper
+  wrong = print_hms() if paper == 'hms' else print_adamml()
   return 1 if wrong else 0
 
 

@@ -121,8 +121,8 @@ def read_run(run: str, split: str, videos: str | None) -> dict:
 
   Returns:
     The content of eval_<split>.json with 'method' (the folder's name), 'run', 'saved'
-    (share of GFLOPs saved against all modalities; NaN with one modality) and
-    'policy' (`score_policy`, or {}).
+    (share of GFLOPs saved against all modalities; NaN with one modality),
+    'policy' (`score_policy`, or {}) and 'budgets' ({limit as text: its metrics}).
 
   Raises:
     ValueError: the evaluation, or the truth, is missing.
@@ -141,7 +141,8 @@ def read_run(run: str, split: str, videos: str | None) -> dict:
   result.update(
       method=os.path.basename(os.path.abspath(run)), run=run, policy={},
       saved=1 - result['gflops_per_video'] / result['gflops_all_modalities']
-      if several else math.nan)
+      if several else math.nan,
+      budgets={f'{row["budget_gflops"]:g}': row for row in result.get('budgets', ())})
   if videos is None:
     return result
   with open(os.path.join(run, f'decisions_{split}.jsonl'), encoding='utf-8') as f:
@@ -219,6 +220,14 @@ def format_table(results: Sequence[Mapping]) -> str:
     for m, score in r['policy'].items():
       rows.append([r['method'], m, _show(score['selection_rate'], 100),
                    *(_show(score[k], 100) for k in SCORES)])
+  if len(rows) > 1:
+    blocks.append(_align(rows))
+  rows = [['under a budget', 'GFLOPs', 'mAP %', 'top-1 %', 'GFLOPs/video']]
+  for r in results:
+    for limit, row in r['budgets'].items():
+      rows.append([
+          r['method'], f'<{limit}', _show(row['mAP'], 100), _show(row['top1'], 100),
+          _show(row['gflops_per_video'], digits=digits)])
   if len(rows) > 1:
     blocks.append(_align(rows))
   return '\n\n'.join(blocks)

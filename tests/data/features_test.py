@@ -16,13 +16,14 @@ _DIM = {'rgb': 3, 'audio': 2}
 
 def _value(modality, video, step):
   """What all numbers of a step are."""
-  return 1000 * ('rgb', 'audio').index(modality) + 100 * video + step
+  return 1000 * (modality == 'audio') + 100 * video + step
 
 
-def _write(directory, modality, steps, *, num_shards=2, multi_label=False, absent=()):
+def write(directory, modality, steps, *, dim=None, num_shards=2, multi_label=False,
+          absent=()):
   """Features of videos v0, v1, ... with so many steps each; returns the directory."""
   os.makedirs(directory)
-  shards, dim, name = [], _DIM[modality], modality.upper()
+  shards, dim, name = [], dim or _DIM[modality], modality.upper()
   for index in range(num_shards):
     mine = range(index, len(steps), num_shards)
     file = schema.shard_name('train', index, num_shards)
@@ -54,8 +55,9 @@ def _write(directory, modality, steps, *, num_shards=2, multi_label=False, absen
   return str(directory)
 
 
-def _dirs(tmp_path, steps, **options):
-  return {m: _write(tmp_path / m, m, steps, **options) for m in ('rgb', 'audio')}
+def write_all(tmp_path, steps, **options):
+  """One directory for each modality; -> {modality: directory}."""
+  return {m: write(tmp_path / m, m, steps, **options) for m in ('rgb', 'audio')}
 
 
 def _read(dirs, **options):
@@ -64,7 +66,7 @@ def _read(dirs, **options):
 
 
 def test_stored_order_with_all_steps_filled_up(tmp_path):
-  dirs = _dirs(tmp_path, [2, 4, 3], absent=[(1, 3)])
+  dirs = write_all(tmp_path, [2, 4, 3], absent=[(1, 3)])
   one, two = _read(dirs).as_numpy_iterator()  # v0 and v2, then v1
   assert one['media_id'].tolist() == [b'v0', b'v2'] and one['label'].tolist() == [0, 2]
   assert one['rgb'].shape == (2, 3, 3) and one['audio'].shape == (2, 3, 2)
@@ -79,14 +81,14 @@ def test_stored_order_with_all_steps_filled_up(tmp_path):
 
 
 def test_fewer_steps_are_spread_evenly(tmp_path):
-  dirs = _dirs(tmp_path, [9, 2])
+  dirs = write_all(tmp_path, [9, 2])
   [batch] = _read(dirs, num_steps=3).as_numpy_iterator()
   assert batch['rgb'][..., 0].tolist() == [[0, 4, 8], [100, 100, 101]]
   assert _read(dirs, num_steps=3).element_spec['rgb'].shape == [None, 3, 3]
 
 
 def test_training_is_a_function_of_seed_and_step(tmp_path):
-  dirs = _dirs(tmp_path, [12] * 9, num_shards=3)
+  dirs = write_all(tmp_path, [12] * 9, num_shards=3)
   options = dict(training=True, num_steps=3, batch_size=2, seed=5)
 
   def take(count, **changes):
@@ -111,14 +113,14 @@ def test_training_is_a_function_of_seed_and_step(tmp_path):
 
 
 def test_several_labels(tmp_path):
-  directory = _write(tmp_path / 'rgb', 'rgb', [1, 1], multi_label=True)
+  directory = write(tmp_path / 'rgb', 'rgb', [1, 1], multi_label=True)
   [batch] = _read({'rgb': directory}).as_numpy_iterator()
   assert batch['label'].tolist() == [[1, 0, 1]] * 2
   assert batch['present'].shape == (2, 1, 1)
 
 
 def test_input_pipelines_share_a_batch(tmp_path):
-  dirs = _dirs(tmp_path, [2] * 8)
+  dirs = write_all(tmp_path, [2] * 8)
   parts = [list(_read(dirs, batch_size=4, input_context=tf.distribute.InputContext(
       2, k, 2)).as_numpy_iterator()) for k in range(2)]
   whole = list(_read(dirs, batch_size=4).as_numpy_iterator())
@@ -128,8 +130,8 @@ def test_input_pipelines_share_a_batch(tmp_path):
 
 
 def test_mistakes(tmp_path):
-  rgb = _write(tmp_path / 'rgb', 'rgb', [2, 2, 2])
-  other = _write(tmp_path / 'other', 'audio', [2, 2, 3])
+  rgb = write(tmp_path / 'rgb', 'rgb', [2, 2, 2])
+  other = write(tmp_path / 'other', 'audio', [2, 2, 3])
   data = tiny_shards.write(tmp_path / 'D', [tiny_shards.noise_video('a', 8)])
   for error, dirs, says, options in (
       (ValueError, {'rgb': rgb, 'audio': other}, 'are of other videos or steps', {}),
@@ -145,8 +147,8 @@ def test_mistakes(tmp_path):
 
 
 def test_directories_of_other_videos_fail(tmp_path):
-  dirs = {'rgb': _write(tmp_path / 'rgb', 'rgb', [2, 2])}
-  dirs['audio'] = _write(tmp_path / 'audio', 'audio', [2, 2])
+  dirs = {'rgb': write(tmp_path / 'rgb', 'rgb', [2, 2])}
+  dirs['audio'] = write(tmp_path / 'audio', 'audio', [2, 2])
   shards = sorted((tmp_path / 'audio').glob('*.tfrecord'))
   shards[0].rename(tmp_path / 'x')
   shards[1].rename(shards[0])

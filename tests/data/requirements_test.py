@@ -52,6 +52,10 @@ def test_what_can_be_read(spec, options):
 @pytest.mark.parametrize('spec, options, message', [
     (tiny_dataset.spec(), {'sample_rate': None},
      "without sound, which view 'spectrogram' reads; prepare with --sample_rate=8000"),
+    (tiny_dataset.spec(views=(tiny_dataset.RGB, dataset.LogMel())),
+     {'sample_rate': 0}, "view 'log_mel' reads; prepare with --sample_rate=16000"),
+    (tiny_dataset.spec(views=(tiny_dataset.RGB, dataset.Waveform())),
+     {'sample_rate': 0}, "view 'waveform' reads; prepare with --sample_rate=16000"),
     (_flow(), {}, "without optical flow, which view 'flow' reads.*--flow=dis_fast"),
     (_flow(), {'flow': ''}, '--flow=dis_fast'),
     (_MEL, {}, "without the log-mel 'mbt', which view 'log_mel' reads.*--log_mels=mbt"),
@@ -64,6 +68,8 @@ def test_what_can_be_read(spec, options):
      "'flow' reads 9 frames.*8 frames are stored.*--segment_margin_seconds=0.3 or"),
     (_sound(seconds=.9), _WINDOWS,
      "'spectrogram' hears 0.9 s, where 0.8 s.*--segment_margin_seconds=0.3 or"),
+    (tiny_dataset.spec(views=(tiny_dataset.RGB, dataset.LogMel())), _WINDOWS,
+     "'log_mel' hears 0.975 s, where 0.8 s.*--segment_margin_seconds=0.38 or"),
     (_sound(frame_rate=29.97, seconds=.5), _WINDOWS, '29.97 Hz.*frame_rate to None'),
     (tiny_dataset.spec(), {'foreign': True, 'frame_rate': None}, 'no frame_rate')])
 def test_what_cannot_be_read_is_one_line(spec, options, message):

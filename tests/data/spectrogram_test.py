@@ -70,6 +70,9 @@ def test_yamnet_log_mel():
   magnitude = np.abs(np.fft.rfft(frames, 512))
   expected = np.log(magnitude @ _mel_bank(64, 125, 7500) + 1e-3)
   _close(spectrogram.yamnet_log_mel(x[None])[0], expected)
+  for samples, count in ((400, 1), (559, 1), (560, 2), (15600, 96)):
+    assert spectrogram.yamnet_num_frames(samples) == count
+    assert len(spectrogram.yamnet_log_mel(x[:samples])) == count
 
 
 def test_ast_fbank():

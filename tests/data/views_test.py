@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.signal
 import tensorflow as tf
 
 from tests.data import tiny_dataset
@@ -113,6 +114,91 @@ def test_another_sound_rate_is_resampled(tmp_path):
   np.testing.assert_array_equal(middle.argmax(1), [16] * 3)
 
 
+def _live_spec(sound=dataset.LogMel(), **options):
+  return dataset.DatasetSpec(**{
+      'views': (sound,), 'modalities': ('audio',), 'segment_frames': 6,
+      'num_segments': 3, 'eval_segments': 4, **options})
+
+
+def test_log_mel_against_numpy(tmp_path):
+  """Noise of 8 kHz at 16 kHz; the first and the last window move inside."""
+  video = tiny_shards.noise_video('a', 21)
+  tiny_shards.write(tmp_path, [video])
+  batch, = tiny_dataset.evaluate(tmp_path, _live_spec())
+  assert batch['log_mel'].shape == (1, 4, 96, 64, 1) and batch['present'].all()
+  sound = scipy.signal.resample_poly(video.waveform.astype(np.float64), 2, 1)
+  hann = .5 - .5 * np.cos(2 * np.pi * np.arange(400) / 400)
+  bank = tf.signal.linear_to_mel_weight_matrix(
+      64, 257, 16000, 125., 7500., tf.float64).numpy()
+  for got, start in zip(batch['log_mel'][0, ..., 0], [0, 5, 10, 15]):
+    left = np.clip((start + 3) * 1600 - 7800, 0, len(sound) - 15600)
+    for frame in range(96):
+      first = left + frame * 160
+      spectrum = np.abs(np.fft.rfft(sound[first:first + 400] * hann, 512))
+      np.testing.assert_allclose(
+          got[frame], np.log(spectrum @ bank + .001), atol=2e-3)
+
+
+@pytest.mark.parametrize('frame_rate', [None, 20])
+def test_log_mel_of_a_tone(tmp_path, frame_rate):
+  """A burst is in its band and in its frames; a frame_rate places windows."""
+  t = np.arange(48000) / 8000
+  tone = np.where((t >= 3) & (t < 3.2), np.sin(2 * np.pi * 1000 * t), 0)
+  tiny_shards.write(tmp_path, [
+      tiny_shards.flat_video('a', 60, waveform=tone.astype(np.float32)),
+      tiny_shards.flat_video('b', 60, has_audio=False)])
+  spec = _live_spec(dataset.LogMel(frame_rate=frame_rate), eval_segments=55)
+  heard, silent = tiny_dataset.evaluate(tmp_path, spec)
+  # Segment k's middle is at (k + 3) / 10 s by time, and at (k + 3) / 20 s by number.
+  place, left = (27, 40200) if frame_rate is None else (54, 37800)
+  picture = heard['log_mel'][0, place, ..., 0]
+  first = left + 160 * np.arange(96)
+  np.testing.assert_array_equal(
+      (picture > 0).any(1), (first + 400 > 48000) & (first < 51200))
+  mel = lambda hertz: np.log1p(hertz / 700)
+  band = (mel(1000) - mel(125)) / (mel(7500) - mel(125)) * 65 - 1
+  inside = (first > 48000) & (first + 400 < 51200)
+  assert inside.sum() > 10 and (np.abs(picture[inside].argmax(1) - band) < 1).all()
+  assert heard['present'].all()
+  assert not silent['present'].any() and not silent['log_mel'].any()
+
+
+def test_masks_of_log_mels_lie_along_time(data_dir):
+  spec = _live_spec(augment=dataset.Augmentation(time_mask=30), num_segments=8)
+  batch, = tiny_dataset.train(data_dir, 1, spec)
+  masked = batch['log_mel'][..., 0] == 0
+  frames = masked.all(-1)  # [B, S, frames]
+  assert frames.any() and frames.sum(-1).max() < 30
+  np.testing.assert_array_equal(masked.any(-1), frames)
+
+
+def test_log_mels_that_make_no_sense():
+  assert dataset.LogMel(seconds=.025).spec().shape == (1, 64, 1)
+  with pytest.raises(ValueError, match='seconds=0.02 .*at least 0.025'):
+    dataset.LogMel(seconds=.02)
+  with pytest.raises(ValueError, match="sample_rate=8000 of view 'log_mel'.*16000 Hz"):
+    dataset.LogMel(sample_rate=8000)
+
+
+def test_waveform_is_what_a_log_mel_is_made_of(tmp_path):
+  """At 8 kHz as the record has it, and resampled as the log-mel's; zeros if silent."""
+  video = tiny_shards.noise_video('a', 21)
+  tiny_shards.write(tmp_path, [video, tiny_shards.flat_video('b', 21, has_audio=False)])
+  plain = dataset.Waveform(name='plain', sample_rate=8000, seconds=.5)
+  spec = _live_spec(views=(dataset.Waveform(), dataset.LogMel(), plain))
+  heard, silent = tiny_dataset.evaluate(tmp_path, spec)
+  assert heard['waveform'].shape == (1, 4, 15600) and heard['present'].all()
+  np.testing.assert_allclose(
+      spectrogram.yamnet_log_mel(heard['waveform'][0]), heard['log_mel'][0, ..., 0],
+      atol=1e-4)
+  left = [(start + 3) * 800 - 2000 for start in (0, 5, 10, 15)]
+  np.testing.assert_allclose(heard['plain'][0], [
+      video.waveform[max(k, 0):max(k, 0) + 4000] for k in np.minimum(left, 12800)])
+  assert not silent['waveform'].any() and not silent['present'].any()
+  with pytest.raises(ValueError, match="seconds=0 of view 'waveform' hold no sample"):
+    dataset.Waveform(seconds=0)
+
+
 def test_masks_are_drawn_in_training_only(data_dir):
   spec = tiny_dataset.spec(augment=augment.Augmentation(time_mask=20))
   (masked,), (plain,) = (
@@ -139,6 +225,9 @@ def test_default_views_are_the_papers():
   ).view_specs().items()}
   assert shapes == {'rgb': (8, 224, 224, 3), 'rgb_preview': (4, 160, 160, 3),
                     'spectrogram': (256, 256, 1)}
+  # A live log-mel stands where a stored one would.
+  assert dataset.LogMel().spec() == dataset.StoredLogMel().spec()
+  assert dataset.LogMel().name == dataset.StoredLogMel().name
 
 
 def _log_mel_spec(**options):

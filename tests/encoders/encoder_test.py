@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from tfmm.encoders import mobilenet
 from tfmm.encoders import resnet
+from tfmm.encoders import slowfast
+from tfmm.encoders import yamnet
 
 # EfficientNet and hub encoders are held to the same laws in their own tests.
 ENCODERS = {
@@ -22,6 +24,9 @@ ENCODERS = {
     'mobilenet_spectrogram': lambda: mobilenet.MobileNetV2(
         size=(32, 48), in_channels=1, normalization='none', width_multiplier=0.35,
         last_channels=32),
+    'slowfast': lambda: slowfast.SlowFast(
+        num_frames=8, size=(32, 40), width=8, blocks=(1, 2, 1, 1)),
+    'yamnet': lambda: yamnet.YAMNet(size=(33, 32), width_multiplier=0.25),
 }
 
 

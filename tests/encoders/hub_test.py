@@ -118,7 +118,8 @@ def one_line_error(handle, **options):
     hub.resolve_hub(handle, **options)
   message = str(error.value)
   assert handle in message and '\n' not in message
-  assert 'native' in message and 'directory with an unpacked SavedModel' in message
+  assert 'native encoder (tfmm.encoders.yamnet on' in message
+  assert 'directory with an unpacked SavedModel' in message
   return message
 
 

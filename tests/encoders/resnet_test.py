@@ -78,6 +78,7 @@ def test_bottleneck_strides_on_the_3x3(stride, in_channels):
     (18, 11_689_512 - 513_000, 512),
     (34, 21_797_672 - 513_000, 512),
     (50, 25_557_032 - 2_049_000, 2048),
+    (101, 44_549_160 - 2_049_000, 2048),
 ])
 def test_parameters_of_torchvision(depth, weights, feature_dim):
   encoder = resnet.ResNet(depth=depth)
@@ -107,6 +108,15 @@ def test_frames_are_pooled_before_stages_2_3_and_4():
   assert seen == [24, 12, 6, 3]
 
 
+def test_cost_of_a_frame_at_depth_101():
+  encoder = resnet.ResNet(depth=101, num_frames=1)
+  macs = encoder.row_macs().conv
+  # 7.80 G multiply-adds are in print with the classifier of 1000 classes, and 7.82 by
+  # LiteEval.
+  assert macs == 7_799_357_440
+  assert f'{(macs + 2048 * 1000) / 1e9:.2f}' == '7.80'
+
+
 def test_unknown_depth():
-  with pytest.raises(ValueError, match='depth=42'):
+  with pytest.raises(ValueError, match='depth=42.*use 18, 34, 50, 101'):
     resnet.ResNet(depth=42)

@@ -2,8 +2,11 @@
 
 torchvision cannot be a dependency, so its ResNet and MobileNetV2 are written here by
 hand, with AdaMML's pools over frames (models/common.py: `MaxPool3d((3, 1, 1),
-(2, 1, 1), (1, 0, 0))`). PyTorch itself is optional: without it these tests are skipped.
+(2, 1, 1), (1, 0, 0))`), and SlowFast with convolutions of three dimensions throughout.
+PyTorch itself is optional: without it these tests are skipped.
 """
+
+import functools
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import tensorflow as tf
 
 from tfmm.encoders import mobilenet
 from tfmm.encoders import resnet
+from tfmm.encoders import slowfast
 
 torch = pytest.importorskip('torch')
 F = torch.nn.functional
@@ -30,6 +34,12 @@ MOBILENETS = {
     'spectrogram': dict(
         size=(65, 64), in_channels=1, normalization='none', width_multiplier=.5),
     'full_width': dict(num_frames=4, size=32),
+}
+SLOWFASTS = {
+    'r50': dict(num_frames=8, size=64, width=16),
+    'spread': dict(
+        num_frames=16, size=(40, 65), width=8, blocks=(1, 2, 1, 1), alpha=8, beta=.25,
+        lateral_kernel=5, slow_frames='spread', in_channels=10, normalization='flow'),
 }
 
 
@@ -114,6 +124,51 @@ def mobilenet_features(x, net, num_frames, training):
   return norm_relu6(convolve(x, net.head.conv), net.head.norm), num_frames
 
 
+def convolve3d(x, layer, stride):
+  """conv3d with a layer's kernel of two dimensions (space or time) or three."""
+  weights = layer.kernel.numpy()
+  if weights.ndim == 4:  # [k, 1, C, D] spans frames, [k, k, C, D] one frame's pixels
+    over_time = isinstance(layer, slowfast.TemporalConvolution)
+    weights = weights[:, None] if over_time else weights[None]
+  # [t, h, w, C, D] -> [D, C, t, h, w]
+  weights = torch.from_numpy(weights.transpose(4, 3, 0, 1, 2).copy())
+  padding = [k // 2 for k in weights.shape[2:]]
+  return F.conv3d(x, weights, stride=stride, padding=padding)
+
+
+def slowfast_block(x, block, stride, training):
+  """A bottleneck over [N, C, F, H, W]."""
+  over_space = (1, stride, stride)
+  y = F.relu(normalize(convolve3d(x, block.conv1, 1), block.bn1, training))
+  y = F.relu(normalize(convolve3d(y, block.conv2, over_space), block.bn2, training))
+  y = normalize(convolve3d(y, block.conv3, 1), block.bn3, training)
+  if block.downsample is not None:
+    x = convolve3d(x, block.downsample.conv, over_space)
+    x = normalize(x, block.downsample.norm, training)
+  return F.relu(x + y)
+
+
+def slowfast_features(x, net, num_frames, training, *, alpha, spread):
+  """Means of both pathways as maps [N, D, 1, 1], of one frame."""
+  x = x.unflatten(0, (-1, num_frames)).transpose(1, 2)  # [N, C, F, H, W]
+  slow, ways = x[:, :, ::alpha], (net.slow, net.fast)
+  if spread:
+    places = torch.linspace(0, num_frames - 1, num_frames // alpha).long()
+    slow = torch.index_select(x, 2, places)
+  maps = []
+  for y, way in zip((slow, x), ways):
+    y = F.relu(normalize(convolve3d(y, way.conv1, (1, 2, 2)), way.bn1, training))
+    maps.append(F.max_pool3d(y, (1, 3, 3), (1, 2, 2), (0, 1, 1)))
+  for stage, lateral in enumerate(net.laterals):
+    y = normalize(convolve3d(maps[1], lateral.conv, (alpha, 1, 1)), lateral.norm,
+                  training)
+    maps[0] = torch.cat([maps[0], F.relu(y)], 1)
+    for i, way in enumerate(ways):
+      for j, block in enumerate(getattr(way, f'layer{stage + 1}')):
+        maps[i] = slowfast_block(maps[i], block, 2 if stage and not j else 1, training)
+  return torch.cat([y.mean((2, 3, 4)) for y in maps], 1)[..., None, None], 1
+
+
 def features(net, rows, network, training=False):
   """PyTorch's features of rows as the data delivers them: float32 [N, D]."""
   if net.num_frames is None:
@@ -124,6 +179,7 @@ def features(net, rows, network, training=False):
   mean, std = {
       'imagenet': ((.485, .456, .406), (.229, .224, .225)),
       'flow': ((.5,), (np.mean((.229, .224, .225)),)),
+      'kinetics': ((.45,), (.225,)),
       'none': ((0.,), (1. / 255,))}[net.normalization]
   mean, std = (
       torch.tensor(v).repeat(x.shape[1] // len(v))[:, None, None] for v in (mean, std))
@@ -171,6 +227,16 @@ def test_resnet(options):
 def test_mobilenet(options):
   tf.keras.utils.set_random_seed(0)
   check(mobilenet.MobileNetV2(**options), mobilenet_features)
+
+
+@pytest.mark.parametrize('kind, training', [
+    ('r50', False), ('spread', False), ('spread', True)])
+def test_slowfast(kind, training):
+  tf.keras.utils.set_random_seed(0)
+  options = SLOWFASTS[kind]
+  network = functools.partial(
+      slowfast_features, alpha=options.get('alpha', 4), spread='slow_frames' in options)
+  check(slowfast.SlowFast(**options), network, training, 1e-4 if training else 1e-5)
 
 
 @pytest.mark.parametrize('synchronized', [True, False])

@@ -6,7 +6,6 @@ import pathlib
 import types
 
 import cv2
-import gin
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -111,6 +110,20 @@ def test_a_policy_that_reads_whole_pictures_is_refused():
   assert model.encoders['flow'].row_spec.dtype == tf.uint8
 
 
+def test_a_view_of_sound_as_it_is():
+  heard = dataset.Waveform(sample_rate=8000, seconds=.01)
+  model = types.SimpleNamespace(
+      modalities=('audio',), input_specs=lambda: {'waveform': heard.spec()},
+      encoders={'audio': types.SimpleNamespace(view='waveform')})
+  spec = dataset.DatasetSpec(views=(heard,), modalities=('audio',), segment_frames=4)
+  inputs = preprocessing.ServedInputs.of(model, spec)
+  assert inputs.specs(2)['waveform'].shape == [None, 2, 80]
+  sound = tf.random.normal([1, 2, 80], seed=1)
+  present = tf.constant([[[1.], [0.]]])
+  [clips] = inputs.clips({'waveform': sound}, present).values()
+  np.testing.assert_array_equal(clips, sound * present)
+
+
 def test_of_frames_that_are_only_previewed_no_others_are_asked_for():
   frames = dataclasses.replace(tiny_export.FRAMES, modality='flow')
   preview = dataset.RgbPreview(modality='flow', frames=(1,), size=16)
@@ -164,12 +177,15 @@ def test_the_views_of_every_recipe_can_be_served(path):
   config.load([str(path)], [], configurable=loop.train, overrides=[
       config.Override('data_dir', 'DATA_DIR', 'data_dir', 'DATA'),
       config.Override('model_dir', 'MODEL_DIR', 'model_dir', '')])
-  spec = gin.get_configurable(dataset.DatasetSpec)()
+  [spec] = config.make_parts(loop.train, 'dataset')
+  if isinstance(spec, dataset.FeatureSpec):
+    pytest.skip('features are served as they come')
   first = {view.modality: view for view in reversed(spec.views)}
   model = types.SimpleNamespace(
       modalities=spec.modalities, input_specs=spec.view_specs,
       encoders={m: types.SimpleNamespace(view=first[m].name) for m in first})
   inputs = preprocessing.ServedInputs.of(model, spec)
-  kinds = {'rgb': 'image', 'flow': 'flow', 'motion': 'rgb_difference',
-           'audio': 'waveform'}
-  assert inputs.sources == tuple(kinds[m] for m in spec.modalities)
+  kinds = {kind.kind: kind.input for kind in served_pictures.KINDS}
+  for m, source in zip(spec.modalities, inputs.sources, strict=True):
+    assert source.startswith(kinds.get(type(first[m]), 'waveform'))
+  assert len(set(inputs.sources)) == len(inputs.sources)

@@ -1,5 +1,6 @@
 """The file beside an export, and which pictures it asks a client for."""
 
+import dataclasses
 import json
 import os
 
@@ -36,6 +37,26 @@ def test_other_entries(tmp_path, change, says):
     json.dump(values, f)
   with pytest.raises(ValueError, match=says):
     serving_record.read(os.fspath(tmp_path))
+
+
+def test_budgets():
+  _RECORD.check_budget(float('inf'))
+  with pytest.raises(ValueError, match='takes no budget_gflops'):
+    _RECORD.check_budget(80.)
+  steps = dataclasses.replace(_RECORD, least_budget=float(np.float32(.0712341)))
+  steps.check_budget(float('inf'))
+  steps.check_budget(.0712341)  # the nearest float32 is the same
+  for least in .0712, float('nan'), -1.:
+    with pytest.raises(ValueError, match='give 0.07124 or more'):
+      steps.check_budget(least)
+  steps.check_budget(.07124)
+
+
+@pytest.mark.parametrize('value, text', [
+    (.0712341, '0.07124'), (1.9170001905877143e-06, '1.918e-06'), (80., '80'),
+    (79.999, '80'), (12345.6, '1.235e+04')])
+def test_what_messages_ask_for_is_enough(value, text):
+  assert serving_record.rounded_up(value) == text and float(text) >= value
 
 
 def test_pictures_of_segments():

@@ -131,7 +131,7 @@ def test_same_flow_and_differences_as_from_shards(folder, data, kind):
     np.testing.assert_allclose(
         got['logits'], expected.logits, atol=1e-5, rtol=1e-5, err_msg=name)
     ran.append(expected.ran)
-  assert np.std(batch['flow' if 'flow' in batch else 'rgb_difference']) > 1
+  assert all(np.std(batch[e.view]) > 1 for e in kind.model.encoders.values())
   if hasattr(kind.model, 'policy'):
     assert 0 < np.mean(ran) < 1
 
@@ -179,6 +179,22 @@ def test_gif(tmp_path, exported):
   np.testing.assert_array_equal(inputs['present'], [[[1, 0]] * 4])
   # Three frames, windows of four: every segment starts at the first frame.
   assert len({tuple(row) for row in inputs['image'][0]}) == 1
+
+
+def test_budgets(folder, exported):
+  path = str(folder / 'short.mp4')
+  assert 'budget_gflops' not in requests.from_video(path, exported.record).inputs
+  with pytest.raises(ValueError, match='takes no budget_gflops'):
+    requests.from_video(path, exported.record, 80.)
+  steps = dataclasses.replace(exported.record, least_budget=.5)
+  for options, given in ((), np.inf), ((2.,), 2):
+    inputs = requests.from_video(path, steps, *options).inputs
+    assert inputs['budget_gflops'].dtype == np.float32
+    np.testing.assert_array_equal(inputs['budget_gflops'], [given])
+  with pytest.raises(ValueError, match='give 0.5 or more'):
+    requests.from_video(path, steps, .4)
+  with pytest.raises(ValueError, match='reads features of rgb, not videos'):
+    requests.from_video(path, dataclasses.replace(steps, features={'rgb': {}}))
 
 
 def test_bad_files_say_why(tmp_path, exported):

@@ -48,6 +48,24 @@ def test_only_what_the_model_takes(fields, missing):
   assert missing not in next(samples.requests(record))
 
 
+def test_features_and_budgets():
+  record = serving_record.ServingRecord(
+      labels=('a', 'b'), modalities=('rgb',), sources=(), num_segments=3,
+      segment_frames=0, frame_rate=0., short_side=0, least_budget=.5,
+      features={'rgb': {'dimensions': 7}, 'rgb_preview': {'dimensions': 2}})
+  requests = list(samples.requests(record))
+  assert len(requests) == 4
+  for request in requests:
+    assert {k: v.shape for k, v in request.items()} == {
+        'rgb': (1, 3, 7), 'rgb_preview': (1, 3, 2), 'present': (1, 3, 1),
+        'budget_gflops': (1,)}
+    assert all(v.dtype == np.float32 for v in request.values())
+    assert request['budget_gflops'] == np.inf
+  two = samples.limited(requests[0], np.array([9.], np.float32))
+  np.testing.assert_allclose(two['budget_gflops'], [3, 6])
+  np.testing.assert_array_equal(two['rgb'][1], requests[0]['rgb'][0])
+
+
 def test_a_seed_gives_the_same_requests():
   one, two = (list(samples.requests(_RECORD, seed=4)) for _ in range(2))
   for a, b in zip(one, two, strict=True):

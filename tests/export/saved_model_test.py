@@ -165,10 +165,12 @@ def test_the_record_names_the_flow_and_what_is_shown_of_it(tmp_path_factory):
       'flow': {'image': image, 'flow': flow},
       'difference': {
           'image': image, 'flow': flow, 'rgb_difference': ('jpegs', (2,), 4)},
-      'motion': {'rgb_difference': ('jpegs', (0, 2), 4)}}
+      'motion': {'rgb_difference': ('jpegs', (0, 2), 4)},
+      'clip': {'image': image, 'image_clip': ('jpegs', (0, 1, 2), None)}}
   assert by_name['difference'].sources == ('image', 'flow')
   assert by_name['motion'].sources == ('rgb_difference',)
-  assert [by_name[name].flow for name in by_name] == ['dis_fast', 'dis_fast', '']
+  assert by_name['clip'].sources == ('image', 'image_clip')
+  assert [by_name[name].flow for name in by_name] == ['dis_fast', 'dis_fast', '', '']
 
 
 def test_flow_of_an_unknown_algorithm_is_refused(tmp_path):

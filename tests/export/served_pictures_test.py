@@ -31,12 +31,16 @@ def decoded(data):
   return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def source_of(*views):
-  """The input from which views are computed, if all of them are in the data."""
+def sources_of(*views):
+  """The inputs from which views are computed, if all of them are in the data."""
   by_name = {view.name: view for view in views}
   read = [(view, served_pictures.source(view, by_name)) for view in views]
-  found = [kind.of(read) for kind in served_pictures.KINDS]
-  source, = (s for s in found if s is not None)
+  return [source for kind in served_pictures.KINDS for source in kind.all_of(read)]
+
+
+def source_of(*views):
+  """The only one."""
+  source, = sources_of(*views)
   return source
 
 
@@ -139,7 +143,15 @@ def test_differences_of_other_frames_are_refused(changes):
       source_of(PREVIEW, dataclasses.replace(other, name='other'))
 
 
-def test_frames_of_two_sizes_are_refused():
-  frames = tiny_export.FRAMES
-  with pytest.raises(ValueError, match=r"\['rgb', 'small'\].*one RgbFrames"):
-    source_of(frames, dataclasses.replace(frames, name='small', size=16))
+def test_frames_of_two_sizes_are_two_inputs():
+  frames, clip = tiny_export.FRAMES, tiny_export.CLIP
+  looks = [dataset.RgbPreview(name=f'small_{view.name}', source=view.name, frames=(1,))
+           for view in (frames, clip)]
+  first, second = sources_of(frames, clip, *reversed(looks))
+  assert (first.name, second.name) == ('image', 'image_clip')
+  assert (first.view, second.view) == (frames, clip)
+  assert (first.previews, second.previews) == ((looks[0],), (looks[1],))
+  assert first.offsets == (0, 2) and second.offsets == (0, 1, 2)
+  other = dataclasses.replace(clip, name='other', size=16)
+  with pytest.raises(ValueError, match=r"\['rgb', 'small_clip'\].*one RgbFrames"):
+    served_pictures.Frames.all_of([(frames, frames), (clip, clip), (looks[1], other)])

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tests.export import tiny_export
 from tfmm.export import samples
 from tfmm.export import signatures
 
@@ -111,9 +112,23 @@ def test_same_numbers_and_one_bad_request_spoils_nothing(
 
 @pytest.mark.parametrize('kind', ['difference'], indirect=True)
 def test_flow_and_differences(kind, host, tmp_path):
-  requests = list(samples.requests(kind.record))[:2]
-  answers = run_host(host, kind.version_dir, requests, str(tmp_path))
-  serve = tf.saved_model.load(kind.version_dir).signatures['serving_default']
+  check_same_numbers(kind, list(samples.requests(kind.record))[:2], host, tmp_path)
+
+
+def test_steps_under_budgets(host, tmp_path, tmp_path_factory):
+  """A loop in the graph, whose rounds decode what they buy."""
+  steps = tiny_export.exported(tmp_path_factory, 'steps')
+  free = steps.request
+  cost = tf.saved_model.load(steps.version_dir).signatures['serving_default'](
+      **{k: tf.constant(v) for k, v in free.items()})['gflops']
+  check_same_numbers(
+      steps, [free, samples.limited(free, cost.numpy())], host, tmp_path)
+
+
+def check_same_numbers(export, requests, host, folder):
+  """The host says of all requests what this process says."""
+  answers = run_host(host, export.version_dir, requests, str(folder))
+  serve = tf.saved_model.load(export.version_dir).signatures['serving_default']
   for request, (code, message, values) in zip(requests, answers, strict=True):
     assert code == 0, message
     expected = serve(**{k: tf.constant(v) for k, v in request.items()})

@@ -8,8 +8,8 @@ from tfmm.layers import budget
 def purse(limits, spent=None):
   count = len(limits)
   spent = tf.zeros([count], tf.int64) if spent is None else tf.constant(spent, tf.int64)
-  return budget.Purse(
-      spent, tf.zeros([count]), None if None in limits else tf.constant(limits, tf.int64))
+  limit = None if None in limits else tf.constant(limits, tf.int64)
+  return budget.Purse(spent, tf.zeros([count]), limit)
 
 
 def test_gflops_become_whole_multiply_adds():

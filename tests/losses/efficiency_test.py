@@ -83,3 +83,52 @@ def test_bad_options_are_refused(options, word):
 def test_a_missing_modality_is_refused():
   with pytest.raises(ValueError, match='model has 2'):
     efficiency.SelectionPenalty(weights={'rgb': 1.})(BATCH, said())
+
+
+PRESENT = tf.constant([[[1., 1.]] * 4, [[1., 1.]] * 3 + [[0., 0.]]])  # 4 and 3 segments
+
+
+def usage(**options):
+  return efficiency.UsageTarget(**{
+      'targets': {'rgb': .7, 'audio': None}, 'mean_over': 'video', **options})
+
+
+def test_usage_of_each_video_by_hand():
+  gates = GATES * PRESENT  # rgb runs in 2 of 4 segments, and in 2 of 3
+  skipped = usage()({'present': PRESENT}, said(gates))
+  np.testing.assert_allclose(
+      skipped, [2 * (.5 - .7) ** 2, 2 * (1 / 3 - .7) ** 2], rtol=1e-5)
+  used = usage(targets_are='used', weight=1.)({'present': PRESENT}, said(gates))
+  np.testing.assert_allclose(used, [(.5 - .7) ** 2, (2 / 3 - .7) ** 2], rtol=1e-5)
+
+
+def test_usage_of_the_batch_counts_segments_not_videos():
+  got = usage(mean_over='batch', targets={'rgb': .7, 'audio': .5})(
+      {'present': PRESENT}, said(GATES * PRESENT))
+  rgb, audio = 1 - 4 / 7, 1 - 5 / 7
+  expected = 2 * ((rgb - .7) ** 2 + (audio - .5) ** 2)
+  np.testing.assert_allclose(got, [expected] * 2, rtol=1e-5)
+
+
+def test_usage_has_a_gradient_towards_its_target():
+  gates = tf.constant([[[1., 1.], [1., 1.], [1., 1.], [1., 1.]]] * 2)
+  with tf.GradientTape() as tape:
+    tape.watch(gates)
+    loss = tf.reduce_sum(usage()({'present': PRESENT}, said(gates)))
+  gradient = tape.gradient(loss, gates).numpy()
+  assert (gradient[..., 0] > 0).all() and not gradient[..., 1].any()
+
+
+@pytest.mark.parametrize('change, words', [
+    ({'targets': {'rgb': 1.2, 'audio': None}}, "target of 'rgb' is 1.2"),
+    ({'targets': {'smell': .5}}, 'smell'),
+    ({'targets_are': 'shares'}, "targets_are is 'shares'"),
+    ({'mean_over': 'epoch'}, "mean_over is 'epoch'")], ids=lambda v: str(v)[:20])
+def test_refused_targets(change, words):
+  with pytest.raises(ValueError, match=words):
+    usage(**change)
+
+
+def test_targets_name_every_modality():
+  with pytest.raises(ValueError, match='targets name 1 modalities'):
+    usage(targets={'rgb': .5})({'present': PRESENT}, said())

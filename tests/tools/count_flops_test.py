@@ -52,3 +52,67 @@ def test_a_look_at_motion_costs_less_than_it_is_charged(counts):
   expected = {76.45: 76.879, 94.01: 117.533, 151.54: 146.72, 137.03: 132.59,
               132.94: 128.12, 141.97: 137.52}
   assert as_run == pytest.approx(expected, abs=.006)
+
+
+@pytest.fixture(scope='module')
+def hms_cost():
+  return count_flops.hms_cost()
+
+
+def test_every_cell_of_table_1_of_hms_follows(monkeypatch, capsys):
+  monkeypatch.setattr(count_flops, 'HMS_ENCODERS', count_flops.HMS_ENCODERS[:1])
+  assert count_flops.main(['--paper=hms']) == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[1].split() == ['YAMNet,', '96x64', '0.07', '0.0686']
+  cells = {line[:28].strip(): line[28:].split() for line in lines}
+  for name, ten, many in (
+      ('A', .8, 10.3), ('I', 10.1, 129.7), ('M', 657.5, 8416.4), ('A + I', 10.8, 138.6),
+      ('A + M', 658.0, 8421.9), ('I + M', 667.2, 8539.9),
+      ('A + I + M', 667.9, 8549.4)):
+    printed, table, text = ([float(row) for row in cells[name][i::3]] for i in range(3))
+    assert printed == [ten, many]
+    assert [round(cell, 1) for cell in table] == printed
+    # What section 4.1.3 says of HMS is no description of these rows.
+    assert all(round(cell, 1) != p for cell, p in zip(text, printed))
+  assert cells['FCVID'] == ['377.4', '40%', '3.77%', '4.83']
+
+
+def test_a_cell_that_differs_is_an_error(monkeypatch, capsys):
+  monkeypatch.setattr(count_flops, 'HMS_ENCODERS', ())
+  monkeypatch.setattr(count_flops, 'HMS_TABLE_1', {'A': (('audio',), (.8, 10.2))})
+  assert count_flops.main(['--paper=hms']) == 1
+  assert 'A ' in capsys.readouterr().out.partition('DIFFERS')[0].splitlines()[-1]
+
+
+def test_layers_of_hms(hms_cost):
+  audio = 1024 * 512 + 4 * 128 * (512 + 128)
+  appearance = 1536 * 1024 + 4 * 512 * (512 + 1024 + 512)
+  motion = 2304 * 2048 + 4 * 2048 * (512 + 1024 + 2048 + 2048)
+  gates = 2 * (512 + 2 * 512) + 2 * (512 + 1024 + 2 * 2048)
+  layers = [audio, appearance, motion, gates]
+  assert list(count_flops.hms_layers(hms_cost).values()) == [*layers, sum(layers)]
+  assert round(audio / 1e6, 2) == .85 and round(sum(layers) / 1e6, 1) == 57.5
+
+
+@pytest.mark.parametrize('printed, rgb, clips', [
+    (377.4, .15, 5.31), (377.4, .4, 4.83), (576.7, .15, 8.34), (576.7, .4, 7.86)])
+def test_usage_that_gives_the_printed_cost(hms_cost, printed, rgb, clips):
+  share = count_flops.motion_usage(hms_cost, printed, rgb)
+  assert round(128 * share, 2) == clips
+  again = count_flops.hms_gflops(hms_cost, rgb=rgb, motion=share)
+  assert again == pytest.approx(printed, abs=1e-6)
+
+
+def test_gammas_of_hms_are_shares_of_skipped_steps(hms_cost):
+  used, skipped = (
+      [count_flops.hms_gflops(hms_cost, rgb=rgb, motion=motion)
+       for rgb, motion in shares]
+      for shares in (((.6, .94), (.85, .98)), ((.15, .02), (.4, .06))))
+  assert used == pytest.approx([7996.7, 8365.2], abs=.05)
+  assert skipped == pytest.approx([196.5, 565.0], abs=.05)
+
+
+@pytest.mark.slow
+def test_encoders_of_hms():
+  counted = [e.make().row_macs().total for e in count_flops.HMS_ENCODERS]
+  assert counted == [68_631_552, 961_172_240, 65_707_966_464, 50_307_661_824]

@@ -166,3 +166,16 @@ def test_damaged_and_incomplete_evaluations_are_named(tmp_path):
       {k: v for k, v in whole.items() if not k.startswith('ms_per')}))
   last = report.format_table([report.read_run(run, 'test', None)]).splitlines()[-1]
   assert last.split()[-2:] == ['-', '-']  # evaluated without timing
+
+
+def test_budgets_have_a_table_of_their_own(tmp_path):
+  def rows(accuracy):
+    return [{**_evaluation(mAP=accuracy, gflops_per_video=.01), 'budget_gflops': limit}
+            for limit in (.5, 10.)]
+  runs = [_write_run(tmp_path / seed / 'hms', budgets=rows(accuracy))
+          for seed, accuracy in (('0', .4), ('1', .6))]
+  results = report.average([report.read_run(run, 'test', None) for run in runs])
+  text = report.format_table(results)
+  lines = [line.split() for line in text.splitlines() if ' <' in line]
+  assert [line[:2] for line in lines] == [['hms', '<0.5'], ['hms', '<10']]
+  assert '50.0 (40.0 to 60.0)' in text

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.models import quick_models
 from tests.training import tiny_run
+from tfmm.encoders import cached
+from tfmm.layers import gated_encoder
 from tfmm.training import checkpoints
 
 
@@ -156,6 +159,36 @@ def test_without_a_policy_fusion_starts_anew(tmp_path):
     np.testing.assert_array_equal(was, stayed)
   np.testing.assert_array_equal(
       model.classifiers['rgb'].kernel, trained.classifiers['rgb'].kernel)
+
+
+def on_features():
+  """The hierarchy of `quick_models.hms`, without encoders of its own."""
+  encoders = {m: gated_encoder.GatedEncoder(
+      cached.CachedFeatures(feature_dim=4, gflops_per_row=1.), view=m)
+              for m in ('rgb', 'audio')}
+  return quick_models.hms(encoders=encoders)
+
+
+def test_a_hierarchy_trained_on_features_gets_their_encoders(tmp_path):
+  trained, encoders = on_features(), quick_models.late_fusion()
+  runs = [saved(trained, tmp_path / 'hms'), saved(encoders, tmp_path / 'encoders')]
+  model = quick_models.hms()
+  with pytest.raises(ValueError, match="no encoder of 'rgb'"):
+    checkpoints.initialize_from(model, runs[:1])
+  assert set(checkpoints.initialize_from(model, runs[::-1])) == {'rgb', 'audio'}
+  for before, after in zip(trained.levels[1].get_weights(),
+                           model.levels[1].get_weights(), strict=True):
+    np.testing.assert_array_equal(before, after)
+  np.testing.assert_array_equal(trained.classifier.kernel, model.classifier.kernel)
+  np.testing.assert_array_equal(
+      encoders.encoders['rgb'].backbone.conv.kernel,
+      model.encoders['rgb'].backbone.conv.kernel)
+  with pytest.raises(ValueError, match="both .* have 'levels'"):
+    checkpoints.initialize_from(
+        model, [runs[0], saved(quick_models.hms(), tmp_path / 'other')])
+  again = on_features()
+  assert checkpoints.initialize_from(again, runs[:1]) == {}
+  np.testing.assert_array_equal(trained.classifier.kernel, again.classifier.kernel)
 
 
 def test_a_temperature_is_in_the_checkpoint(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny_models
+from tests.models import quick_models
 from tfmm.training import evaluation
 
 
@@ -68,3 +69,43 @@ def test_decision_lines_hold_what_ran_where(model):
 def test_an_empty_split_is_refused(model):
   with pytest.raises(ValueError, match='no video'):
     evaluation.decide(model, batches(model).take(0))
+
+
+@pytest.fixture(scope='module')
+def stepwise():
+  tf.keras.utils.set_random_seed(0)
+  made = quick_models.hms()
+  made.levels[1].gate.bias.assign([0., 5.])  # sees all it can afford
+  return made
+
+
+def test_budgets(stepwise):
+  data = batches(stepwise)
+  free = evaluation.summarize(evaluation.decide(stepwise, data), stepwise)
+  limits = [stepwise.least_budget(), free['gflops_per_video'] / 2, float('inf')]
+  limits[:2] = [1.001 * limit for limit in limits[:2]]  # float32
+  rows = [evaluation.summarize(
+      evaluation.decide(stepwise, data, budget_gflops=limit), stepwise)
+          for limit in limits]
+  for limit, row in zip(limits, rows):
+    assert 0 < row['gflops_per_video'] <= limit
+  assert rows[0]['gflops_per_video'] == pytest.approx(stepwise.least_budget())
+  assert rows[0]['selection_rate']['rgb'] == 0 < rows[1]['selection_rate']['rgb'] < 1
+  assert rows[2] == free
+
+  text = evaluation.budget_table({**free, 'budgets': [
+      {**row, 'budget_gflops': limit} for limit, row in zip(limits, rows)]})
+  lines = text.splitlines()
+  assert lines[0].split() == ['GFLOPs', 'mAP', 'top-1', 'spent'] and len(lines) == 5
+  assert lines[-1].split()[0] == '<inf'
+
+
+def test_refused_budgets(model, stepwise):
+  evaluation.check_budgets(model, [])
+  with pytest.raises(ValueError, match='AdaMML takes no budget'):
+    evaluation.check_budgets(model, [80.])
+  least = stepwise.least_budget()
+  evaluation.check_budgets(stepwise, [least, float('inf')])
+  for limit in (.9 * least, float('nan')):
+    with pytest.raises(ValueError, match='less than one step and the answer'):
+      evaluation.check_budgets(stepwise, [limit])

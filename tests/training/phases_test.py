@@ -109,6 +109,47 @@ def test_single_phase_decays_at_20_40_50_of_60():
   assert plan.groups() == ('recognition',)
 
 
+def test_gates_learn_with_recognition_at_the_rates_of_hms():
+  usage = efficiency.UsageTarget(targets={'rgb': .7, 'audio': None})
+  plan = phases.gated_phases(loss=LOSS, penalty=usage, epochs=60)
+  phase, = plan.phases()
+  assert phase.moves == ('recognition',) and phase.frozen == ()
+  assert dict(phase.losses) == {'cross_entropy': LOSS, 'usage_target': usage}
+  assert [e.rate for e in plan.epochs[:3]] == pytest.approx([1., .92, .92 ** 2])
+  temperatures = [e.temperature for e in plan.epochs]
+  assert temperatures[:2] == [1., .982] and temperatures[-1] == .5
+  assert [e.begins for e in plan.epochs] == [True] + [False] * 59
+
+
+def test_gates_learn_at_the_rates_of_lite_eval():
+  plan = phases.gated_phases(
+      loss=LOSS, penalty=PENALTY, epochs=100, rate_factor=1., decay_epochs=(40, 80))
+  assert [e.rate for e in plan.epochs] == pytest.approx(
+      [1.] * 40 + [.1] * 40 + [.01] * 20)
+  both = phases.gated_phases(
+      loss=LOSS, penalty=PENALTY, epochs=4, rate_factor=.5, decay_epochs=(1, 3),
+      decay_factor=.2)
+  assert [e.rate for e in both.epochs] == pytest.approx([1., .1, .05, .005])
+
+
+def test_encoders_that_move_may_keep_their_statistics():
+  plan = phases.gated_phases(
+      loss=LOSS, penalty=PENALTY, epochs=1, moves=['recognition', 'encoders'],
+      frozen=['encoders'])
+  phase, = plan.phases()
+  assert phase.moves == plan.groups() == ('recognition', 'encoders')
+  assert phase.frozen == ('encoders',)
+
+
+@pytest.mark.parametrize('option, value', [
+    ('epochs', -1), ('rate_factor', 0.), ('temperature_factor', 1.1),
+    ('decay_factor', 0.), ('decay_factor', 10.),
+    ('initial_temperature', 0.), ('final_temperature', -.5)])
+def test_refused_options_of_gated_phases(option, value):
+  with pytest.raises(ValueError, match=f'{option} is {value}'):
+    phases.gated_phases(loss=LOSS, penalty=PENALTY, **{option: value})
+
+
 def test_the_span_of_a_step_is_a_function_of_its_number():
   spans = adamml().spans(steps_per_epoch=3)
   for step in range(spans[-1].end):

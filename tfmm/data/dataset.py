@@ -16,15 +16,18 @@ from tfmm.data import placing
 from tfmm.data import requirements
 # The views and the info are part of this module's surface.
 from tfmm.data.difference_views import RgbDifferencePreview, RgbDifferences
+from tfmm.data.feature_spec import FeatureSpec
 from tfmm.data.flow_views import FlowFrames, FlowPreview
 from tfmm.data.info import DatasetInfo, load_info, reading
-from tfmm.data.views import LogSpectrogram, RgbFrames, RgbPreview, StoredLogMel
+from tfmm.data.views import (
+    LogMel, LogSpectrogram, RgbFrames, RgbPreview, Sound, StoredLogMel, Waveform)
 
 Augmentation = augment_lib.Augmentation
 
-__all__ = ['Augmentation', 'DatasetInfo', 'DatasetSpec', 'FlowFrames', 'FlowPreview',
-           'LogSpectrogram', 'RgbDifferencePreview', 'RgbDifferences', 'RgbFrames',
-           'RgbPreview', 'StoredLogMel', 'load_info', 'make_dataset', 'reading']
+__all__ = ['Augmentation', 'DatasetInfo', 'DatasetSpec', 'FeatureSpec', 'FlowFrames',
+           'FlowPreview', 'LogMel', 'LogSpectrogram', 'RgbDifferencePreview',
+           'RgbDifferences', 'RgbFrames', 'RgbPreview', 'Sound', 'StoredLogMel',
+           'Waveform', 'load_info', 'make_dataset', 'reading']
 
 _NO_NAMES = ('present', 'label', 'media_id', 'segment_times')
 
@@ -119,6 +122,14 @@ class DatasetSpec:
     specs = {view.name: view.spec() for view in self.views}
     return {name: tf.TensorSpec([None, None, *spec.shape], spec.dtype)
             for name, spec in specs.items()}
+
+  def load_info(self, data_dir):
+    """What the data says of itself: `DatasetInfo`."""
+    return load_info(data_dir)
+
+  def batches(self, data_dir, split, **options):
+    """`make_dataset` of this spec."""
+    return make_dataset(self, data_dir, split, **options)
 
 
 def make_dataset(spec, data_dir, split, *, batch_size, training, seed=0, start_step=0,

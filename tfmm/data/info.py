@@ -29,6 +29,7 @@ class DatasetInfo:
     multi_label: whether a video may have several labels.
     splits: per split, `num_videos`, `num_clips`, `per_label`, `shards`, ...
     options: how it was prepared: `frame_rate`, `short_side`, `sample_rate`, ...
+    made_by: command that makes its shards.
   """
 
   data_dir: str
@@ -36,6 +37,7 @@ class DatasetInfo:
   multi_label: bool
   splits: Mapping[str, Mapping[str, Any]]
   options: Mapping[str, Any]
+  made_by: str = 'prepare_videos'
 
   @property
   def num_classes(self):
@@ -154,7 +156,7 @@ def reading(info):
       raise OSError(f'{damaged}; mend the shard that it came from and run adopt_shards '
                     'again into another directory') from error
     raise OSError(
-        f'{damaged}; delete that file, if it is there, and give the prepare_videos '
+        f'{damaged}; delete that file, if it is there, and give the {info.made_by} '
         f'command of {info.data_dir} again: it makes that shard alone') from error
 
 

@@ -81,6 +81,11 @@ def _mel_matrix(mel_bins, fft_bins, sample_rate, low, high):
   return bank.astype(np.float32)
 
 
+def yamnet_num_frames(num_samples):
+  """Rows of `yamnet_log_mel` for that many samples (int or tensor)."""
+  return 1 + (num_samples - 400) // 160
+
+
 def yamnet_log_mel(waveform):
   """YAMNet's log-mel: 16 kHz, 25 ms windows every 10 ms, 64 bands, 125-7500 Hz.
 

@@ -61,31 +61,28 @@ class RgbPreview(pictures.Preview):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LogSpectrogram:
-  """Sound around a segment's middle: float32 [S, bins, frames, 1].
+class Sound:
+  """Sound around a segment's middle, as a picture that a kind of it makes.
 
-  log(|STFT|^2 + 1e-6), not normalised; sound shorter than `seconds` is tiled; zeros
-  where there is no sound (AdaMML's choices). The defaults give 256 x 256.
+  Sound shorter than `seconds` is tiled; zeros where there is no sound (AdaMML's
+  choices). Each kind has `spec()`, and `spectrograms(waveforms)` or its own `build`.
 
   Attributes:
     name: key in the batch.
     modality: what it is charged to.
     sample_rate: Hz; records of another rate are resampled.
     seconds: length of the window.
-    n_fft, window, hop: points and samples of the transform.
     frame_rate: None places the window by the frames' own times. AdaMML's authors place
       it by frame number at 29.97 Hz, whatever the video; give 29.97 to do so.
   """
 
   reads = ('waveform',)
+  time_first = False  # whether pictures are [frames, bins] instead of [bins, frames]
 
-  name: str = 'spectrogram'
+  name: str
   modality: str = 'audio'
-  sample_rate: int = 24000
-  seconds: float = 1.28
-  n_fft: int = 511
-  window: int = 240
-  hop: int = 120
+  sample_rate: int
+  seconds: float
   frame_rate: float | None = None
 
   @property
@@ -93,17 +90,8 @@ class LogSpectrogram:
     """Samples of one window at the view's rate."""
     return round(self.seconds * self.sample_rate)
 
-  def spec(self):
-    frames = spectrogram.num_frames(self.num_samples, n_fft=self.n_fft, hop=self.hop)
-    return tf.TensorSpec([self.n_fft // 2 + 1, frames, 1], tf.float32)
-
-  def spectrograms(self, waveforms):
-    """float32 [N, num_samples] at `sample_rate` -> [N, bins, frames, 1]."""
-    return spectrogram.log_power_spectrogram(
-        waveforms, n_fft=self.n_fft, window=self.window, hop=self.hop)[..., tf.newaxis]
-
-  def build(self, video, built):
-    del built
+  def windows(self, video):
+    """Sound of all segments: float32 [S, num_samples], and which are present [S]."""
     record = video.record
     if self.frame_rate is None:
       centres = segments.middles(video.times)
@@ -118,8 +106,97 @@ class LogSpectrogram:
         lengths=spectrogram.resampled_length(record.num_samples, *rates))
     sound = tf.gather(record.sound, video.runs)  # [S, K, 2]
     present *= segments.overlap(sound, centres, self.seconds)
-    pictures = _mask(self.spectrograms(windows), video)
+    return windows * present[:, tf.newaxis], present
+
+  def build(self, video, built):
+    del built
+    windows, present = self.windows(video)
+    pictures = _mask(self.spectrograms(windows), video, self.time_first)
     return pictures * present[:, None, None, None], present
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Waveform(Sound):
+  """A segment's sound as it is: float32 [S, samples] in [-1, 1]; see `Sound`.
+
+  For encoders that make their own picture of it (`tfmm.encoders.hub`). The default is
+  15600 samples, of which YAMNet makes one patch, the one that `LogMel` shows.
+  """
+
+  name: str = 'waveform'
+  sample_rate: int = 16000
+  seconds: float = 0.975
+
+  def __post_init__(self):
+    if self.num_samples < 1:
+      raise ValueError(f'seconds={self.seconds} of view {self.name!r} hold no sample '
+                       f'at sample_rate={self.sample_rate}; give more')
+
+  def spec(self):
+    return tf.TensorSpec([self.num_samples], tf.float32)
+
+  def build(self, video, built):
+    del built
+    return self.windows(video)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogSpectrogram(Sound):
+  """A segment's sound as AdaMML sees it: float32 [S, bins, frames, 1]; see `Sound`.
+
+  log(|STFT|^2 + 1e-6), not normalised. The defaults give 256 x 256.
+
+  Attributes:
+    n_fft, window, hop: points and samples of the transform.
+  """
+
+  name: str = 'spectrogram'
+  sample_rate: int = 24000
+  seconds: float = 1.28
+  n_fft: int = 511
+  window: int = 240
+  hop: int = 120
+
+  def spec(self):
+    frames = spectrogram.num_frames(self.num_samples, n_fft=self.n_fft, hop=self.hop)
+    return tf.TensorSpec([self.n_fft // 2 + 1, frames, 1], tf.float32)
+
+  def spectrograms(self, waveforms):
+    """float32 [N, num_samples] at `sample_rate` -> [N, bins, frames, 1]."""
+    return spectrogram.log_power_spectrogram(
+        waveforms, n_fft=self.n_fft, window=self.window, hop=self.hop)[..., tf.newaxis]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogMel(Sound):
+  """A segment's sound as YAMNet sees it: float32 [S, frames, 64, 1]; see `Sound`.
+
+  `spectrogram.yamnet_log_mel` of the sound at 16 kHz. The default gives 96 x 64, one
+  patch of YAMNet: 95 hops of 10 ms and a window of 25 ms. A model takes this view or
+  `StoredLogMel`; this one lies around the segment's middle, also in training.
+  """
+
+  time_first = True
+
+  name: str = 'log_mel'
+  sample_rate: int = 16000
+  seconds: float = 0.975
+
+  def __post_init__(self):
+    if self.sample_rate != 16000:
+      raise ValueError(f'sample_rate={self.sample_rate} of view {self.name!r}: YAMNet '
+                       'hears 16000 Hz, to which records of any rate are resampled')
+    if self.num_samples < 400:
+      raise ValueError(f'seconds={self.seconds} of view {self.name!r} hold no window '
+                       'of 25 ms: give at least 0.025')
+
+  def spec(self):
+    frames = spectrogram.yamnet_num_frames(self.num_samples)
+    return tf.TensorSpec([frames, 64, 1], tf.float32)
+
+  def spectrograms(self, waveforms):
+    """float32 [N, num_samples] at 16 kHz -> [N, frames, 64, 1]."""
+    return spectrogram.yamnet_log_mel(waveforms)[..., tf.newaxis]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,8 @@ NORMALIZATIONS = {
     'imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     # Flow as 8-bit images; 0.226 is the mean of ImageNet's deviations (AdaMML).
     'flow': ((0.5,), (0.226,)),
+    # RGB of networks of video (DATA.MEAN and DATA.STD of SlowFast's authors).
+    'kinetics': ((0.45,), (0.225,)),
 }
 
 
@@ -51,8 +53,8 @@ class FrameEncoder(Encoder, abc.ABC):
       spectrograms.
     size: pixels, one number for square images or (height, width).
     in_channels: C.
-    normalization: 'imagenet' (C a multiple of 3) or 'flow', of values 0..255;
-      'none' takes values as they are.
+    normalization: 'imagenet' (C a multiple of 3), 'flow' or 'kinetics', of values
+      0..255; 'none' takes values as they are.
     row_dtype: as the data delivers it; None means uint8 if normalized, else
       float32.
     feature_dim: D.

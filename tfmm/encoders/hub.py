@@ -4,16 +4,16 @@ import hashlib
 import os
 import socket
 import tempfile
+import warnings
 
 import tensorflow as tf
-import tensorflow_hub
 
 from tfmm.encoders import encoder
 
 _SAVED_MODEL = 'saved_model.pb'
 _WAYS_OUT = (
-    'give a directory with an unpacked SavedModel as the handle, or use a native '
-    'encoder (tfmm.encoders.mobilenet on a spectrogram)')
+    'give a directory with an unpacked SavedModel as the handle, or use the native '
+    'encoder (tfmm.encoders.yamnet on the view LogMel)')
 
 
 def resolve_hub(handle: str, timeout: float = 5.0) -> str:
@@ -50,7 +50,7 @@ def resolve_hub(handle: str, timeout: float = 5.0) -> str:
   previous = socket.getdefaulttimeout()
   socket.setdefaulttimeout(timeout)
   try:
-    return tensorflow_hub.resolve(handle)
+    return _library().resolve(handle)
   except (OSError, ValueError, tf.errors.OpError) as error:
     reason = ' '.join(str(error).split())
     raise OSError(
@@ -60,15 +60,24 @@ def resolve_hub(handle: str, timeout: float = 5.0) -> str:
     socket.setdefaulttimeout(previous)
 
 
+def _library():
+  """tensorflow_hub, imported by those alone who use it, and without its warnings."""
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore', UserWarning)  # that pkg_resources will go
+    import tensorflow_hub
+  return tensorflow_hub
+
+
 class HubAudioEncoder(encoder.Encoder):
   """Mean embedding of a waveform: [N, samples] -> [N, D].
 
   The model takes one waveform [samples], float32 in [-1, 1], and returns embeddings
-  [patches, D] among its outputs, as YAMNet does: (scores, embeddings, log_mel).
+  [patches, D] among its outputs, as YAMNet does: (scores, embeddings, log_mel). Rows
+  are those of the view `Waveform`.
 
   Args:
     handle: directory or address, see `resolve_hub`.
-    seconds: length of a row.
+    seconds: length of a row; 0.975 is one patch of YAMNet, shorter ones it fills up.
     sample_rate: hertz that the model expects; 16000 for YAMNet.
     feature_dim: D of the embeddings; 1024 for YAMNet.
     output: index or key of the embeddings in the model's outputs; None if the model
@@ -87,7 +96,7 @@ class HubAudioEncoder(encoder.Encoder):
         name=name)
     self.handle = handle
     self.output_key = output
-    self.model = tensorflow_hub.KerasLayer(
+    self.model = _library().KerasLayer(
         resolve_hub(handle, timeout), trainable=trainable)
     self._check_embeddings()
     if trainable and not self.model.trainable_weights:

@@ -2,7 +2,8 @@
 
 He et al. 2016 as torchvision builds it (stride on the 3x3 convolution of a
 bottleneck), used by AdaMML (Panda et al. 2021, section 3.3 and 4.1) on 8 frames,
-pooled to 4, 2 and 1 before the second, third and fourth stage.
+pooled to 4, 2 and 1 before the second, third and fourth stage. LiteEval (Wu et al.
+2019) sees single frames with depth 101, 7.82 GFLOPs each.
 """
 
 import tensorflow as tf
@@ -16,6 +17,7 @@ DEPTHS = {
     18: ((2, 2, 2, 2), False),
     34: ((3, 4, 6, 3), False),
     50: ((3, 4, 6, 3), True),
+    101: ((3, 4, 23, 3), True),
 }
 
 
@@ -92,12 +94,12 @@ class ResNet(encoder.FrameEncoder):
   `layer1[0].downsample` (`.conv`, `.norm`), ... `layer4`.
 
   Args:
-    depth: 18, 34 or 50.
+    depth: 18, 34, 50 or 101.
     num_frames: F; None for rows without a frame axis (spectrograms).
     size: pixels, or (height, width).
     in_channels: C; 3 for RGB, 10 for five flow pairs, 15 for five RGB differences.
     width: filters of the first stage. Features have 8 * width values at depth 18
-      and 34 (512 at the default), 32 * width at depth 50 (2048).
+      and 34 (512 at the default), 32 * width at depth 50 and 101 (2048).
     normalization, row_dtype: see `encoder.FrameEncoder`.
     temporal_pool: halve the frames before stages 2, 3 and 4 (AdaMML); else every
       stage sees all frames.

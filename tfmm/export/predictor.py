@@ -1,6 +1,7 @@
 """Asks a SavedModel about videos, in this process."""
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +23,8 @@ class Answer:
     ran: float32 [S, M] 0/1.
     present: float32 [S, M] 0/1.
     segment_times: float32 [S, 2], start and end of each segment in seconds.
-    gflops: spent on this video, 1e9 multiply-adds by the papers' convention.
+    gflops: spent on this video, 1e9 multiply-adds by the convention of the model's
+      paper.
     gflops_all_modalities: of running all that is present, without a policy.
   """
 
@@ -84,13 +86,18 @@ class Predictor:
     tensors = {name: tf.constant(value) for name, value in inputs.items()}
     return {name: y.numpy() for name, y in self._function(**tensors).items()}
 
-  def predict(self, path):
+  def predict(self, path, budget_gflops=math.inf):
     """Answers for one video file.
 
+    Args:
+      path: of the file.
+      budget_gflops: 1e9 multiply-adds that it may cost, if the model takes that.
+
     Raises:
-      ValueError or OSError: the file cannot be read as a video.
+      ValueError or OSError: the file cannot be read as a video, or the model cannot
+        keep within the budget.
     """
-    request = requests.from_video(path, self.record)
+    request = requests.from_video(path, self.record, budget_gflops)
     return self.answer(request, self.call(request.inputs))
 
   def answer(self, request, outputs):

@@ -2,7 +2,7 @@
 
 Three kinds of work, each as late as it can be:
 
-* sound becomes spectrograms for every segment: a policy always hears;
+* sound becomes its views for every segment: a policy always hears;
 * of the pictures, a policy's previews are decoded where their modality is present;
 * the pictures that a recognition encoder reads stay JPEGs (`EncodedPictures`) and pass
   through `GatedEncoder` as rows of strings. It gathers the rows with an open gate, and
@@ -22,7 +22,8 @@ from tfmm.export import served_pictures
 SOUND = 'waveform'
 _KINDS = (
     dataset.RgbFrames, dataset.RgbPreview, dataset.FlowFrames, dataset.FlowPreview,
-    dataset.RgbDifferences, dataset.RgbDifferencePreview, dataset.LogSpectrogram)
+    dataset.RgbDifferences, dataset.RgbDifferencePreview, dataset.LogSpectrogram,
+    dataset.LogMel, dataset.Waveform)
 
 
 class EncodedPictures:
@@ -40,6 +41,10 @@ class EncodedPictures:
 
   def __call__(self, rows, training=False):
     return self.backbone(self.pictures.decode(rows), training=training)
+
+  def row_macs(self):
+    """Of the backbone: decoding is no multiply-add."""
+    return self.backbone.row_macs()
 
 
 @contextlib.contextmanager
@@ -78,14 +83,14 @@ class ServedInputs:
     modalities: names along the M axis.
     sources: for each modality the input that its encoder's view is computed from.
     pictures: the inputs of JPEGs; see `served_pictures`.
-    sounds: `LogSpectrogram`s that the model reads, of one sample rate and length: they
-      are computed from the input `waveform`.
+    sounds: the views of sound that the model reads, of one sample rate and length:
+      they are computed from the input `waveform`.
   """
 
   modalities: tuple[str, ...]
   sources: tuple[str, ...]
   pictures: tuple[served_pictures.Pictures, ...]
-  sounds: tuple[dataset.LogSpectrogram, ...]
+  sounds: tuple[dataset.Sound, ...]
 
   @classmethod
   def of(cls, model, spec):
@@ -112,9 +117,9 @@ class ServedInputs:
             f'the model reads the view {name!r} ({kind}); a served graph can compute '
             f'{", ".join(k.__name__ for k in _KINDS)}')
     made_from = [(view, served_pictures.source(view, views)) for view in read]
-    pictures = [kind.of(made_from) for kind in served_pictures.KINDS]
-    pictures = tuple(source for source in pictures if source is not None)
-    sounds = tuple(v for v in read if isinstance(v, dataset.LogSpectrogram))
+    pictures = tuple(
+        source for kind in served_pictures.KINDS for source in kind.all_of(made_from))
+    sounds = tuple(v for v in read if isinstance(v, dataset.Sound))
     windows = {(s.sample_rate, s.num_samples, s.frame_rate) for s in sounds}
     if len(windows) > 1:
       raise ValueError(
@@ -170,7 +175,7 @@ class ServedInputs:
         views[view.name] = source.preview(view, rows, self._column(present, view))
     for view in self.sounds:
       there = self._column(present, view)
-      views[view.name] = _spectrograms(view, tensors[SOUND], there)
+      views[view.name] = _heard(view, tensors[SOUND], there)
     return views
 
   def decoded_clips(self, tensors, present):
@@ -187,9 +192,11 @@ class ServedInputs:
     return present[:, :, self.modalities.index(view.modality)]
 
 
-def _spectrograms(view, waveform, there):
-  """float32 [B, S, samples] -> [B, S, bins, frames, 1], zeros where not there."""
+def _heard(view, waveform, there):
+  """float32 [B, S, samples] -> [B, S, *view], zeros where not there."""
   waveform = tf.where(tf.math.is_finite(waveform), waveform, 0.0)
+  if isinstance(view, dataset.Waveform):
+    return waveform * there[..., tf.newaxis]
   # [B, S, samples] -> [B * S, samples] -> [B * S, bins, frames, 1]
   pictures = view.spectrograms(tf.reshape(waveform, [-1, waveform.shape[2]]))
   pictures = tf.reshape(pictures, [-1, waveform.shape[1], *view.spec().shape])

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -49,11 +51,15 @@ class PictureInput:
 class ServingRecord:
   """Everything that a client needs to make requests and to read answers.
 
+  A model that reads features has the signature `views` alone: `features` says how they
+  were made, and all that is about pictures, frames and sound is empty or 0.
+
   Attributes:
     labels: class names; entry i belongs to column i of `probabilities`.
     modalities: names along the M axis of `present`, `gates` and `ran`.
     sources: for each modality the input that its encoder's view is computed from:
-      `image`, `flow`, `rgb_difference` or `waveform`.
+      `image`, `flow`, `rgb_difference`, a further one of these kinds such as
+      `image_clip`, or `waveform`.
     num_segments: S of every request.
     segment_frames: consecutive frames of the record that make a segment.
     frame_rate: frames of the record in a second, in hertz.
@@ -70,6 +76,9 @@ class ServingRecord:
     gflops: by the convention of the model's paper, for each modality of one segment,
       `overhead` for what every present segment costs (the policy), and `once` for a
       video.
+    least_budget: the smallest `budget_gflops` of use, 1e9 multiply-adds; None: the
+      model has no such input.
+    features: {view: options of extract_features} of a model that reads features.
     recipe: name of the model's class.
     tfmm_version: version that exported it.
   """
@@ -90,6 +99,8 @@ class ServingRecord:
   samples: int = 0
   sound_frame_rate: float | None = None
   gflops: dict[str, float] = dataclasses.field(default_factory=dict)
+  least_budget: float | None = None
+  features: dict[str, Any] = dataclasses.field(default_factory=dict)
   recipe: str = ''
   tfmm_version: str = ''
 
@@ -100,6 +111,25 @@ class ServingRecord:
   def sees(self, reads):
     """Whether an input reads the record's 'jpegs' or its 'flow'."""
     return any(source.reads == reads for source in self.pictures)
+
+  def check_budget(self, budget_gflops):
+    """Raises ValueError unless a video can be kept within it; infinite: no limit."""
+    if budget_gflops == math.inf:
+      return
+    if self.least_budget is None:
+      raise ValueError(
+          f'this model ({self.recipe}) takes no budget_gflops; a model with steps '
+          'does, such as HMS')
+    if not np.float32(budget_gflops) >= self.least_budget:  # requests have float32
+      raise ValueError(
+          f'budget_gflops is {budget_gflops:g}, less than one step and the answer '
+          f'cost; give {rounded_up(self.least_budget)} or more')
+
+
+def rounded_up(value):
+  """Four digits that are not less than `value`, which is above 0."""
+  unit = 10. ** (math.floor(math.log10(value)) - 3)
+  return f'{math.ceil(value / unit) * unit:.4g}'
 
 
 def path_of(version_dir):

@@ -5,6 +5,7 @@ kept as JPEGs of the same quality, and segments are placed by `tfmm.data.segment
 served model and an evaluation on shards see the same bytes.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from tfmm.data import spectrogram
 from tfmm.media import clips
 from tfmm.media import flow
 from tfmm.media import video
+from tfmm.models import base
 
 # Records hold sound, so a file is decoded with some rate even for a deaf model.
 _ANY_SAMPLE_RATE = 8000
@@ -25,7 +27,7 @@ class Request(NamedTuple):
   """Inputs of `serving_default` for one video, and when its segments are.
 
   Attributes:
-    inputs: {name: array [1, S, ...]}.
+    inputs: {name: array [1, S, ...]}, and 'budget_gflops' [1] if the model takes one.
     segment_times: float32 [S, 2], start and end in seconds.
   """
 
@@ -33,7 +35,7 @@ class Request(NamedTuple):
   segment_times: np.ndarray
 
 
-def from_video(path, record):
+def from_video(path, record, budget_gflops=math.inf):
   """Decodes a file and cuts its segments.
 
   Memory holds JPEGs and sound of the whole video, and pictures of a few seconds.
@@ -42,14 +44,21 @@ def from_video(path, record):
   Args:
     path: a video file, with or without sound.
     record: the `ServingRecord` of the model.
+    budget_gflops: 1e9 multiply-adds that the video may cost, if the model takes that.
 
   Returns:
     A `Request`.
 
   Raises:
     tfmm.media.MediaError: a ValueError; the file gives no video.
-    ValueError: the flow that the model reads cannot be computed here.
+    ValueError: the flow that the model reads cannot be computed here, it reads
+      features, or it cannot keep within the budget.
   """
+  if record.features:
+    raise ValueError(
+        f'the model reads features of {", ".join(record.features)}, not videos; send '
+        'features to its signature `views`')
+  record.check_budget(budget_gflops)
   rate = record.record_sample_rate or _ANY_SAMPLE_RATE
   encode = lambda rgb: video.encode_jpeg(rgb, record.jpeg_quality)
   parts = list(clips.stream_clips(
@@ -74,6 +83,8 @@ def from_video(path, record):
     inputs['waveform'] = windows[np.newaxis]
   columns = [present[source] for source in record.sources]
   inputs['present'] = np.stack(columns, -1)[np.newaxis].astype(np.float32)
+  if record.least_budget is not None:
+    inputs[base.BUDGET] = np.array([budget_gflops], np.float32)
   return Request(inputs, spans.numpy().astype(np.float32))
 
 

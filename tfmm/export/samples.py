@@ -7,18 +7,21 @@ request looks and sounds different, so that a policy has reason to decide differ
 import numpy as np
 import tensorflow as tf
 
+from tfmm.models import base
+
 _KINDS = ('noise', 'waves', 'black')
 
 
 def requests(record, *, seed=0):
-  """Yields `serving_default` inputs of one video each, `{name: array}`.
+  """Yields inputs of one video each, `{name: array}`, without a limit of cost.
 
+  They are those of `serving_default`, or of `views` if the model reads features.
   First some with everything present; then one with each modality missing, which takes
   the branch of a closed gate whatever the policy says.
 
   Args:
     record: the `ServingRecord` of the model.
-    seed: of the pictures and sounds.
+    seed: of the pictures, sounds and features.
   """
   rng = np.random.default_rng(seed)
   num_modalities = len(record.modalities)
@@ -28,6 +31,18 @@ def requests(record, *, seed=0):
     present = np.ones(num_modalities)
     present[m] = 0
     yield _request(record, 'waves', rng, present)
+
+
+def limited(request, gflops):
+  """The same video twice, under a third and two thirds of what it costs.
+
+  Args:
+    request: inputs of one video, with 'budget_gflops'.
+    gflops: [1], 1e9 multiply-adds without a limit.
+  """
+  twice = {name: np.repeat(value, 2, axis=0) for name, value in request.items()}
+  twice[base.BUDGET] = np.float32(gflops) * np.array([1 / 3, 2 / 3], np.float32)
+  return twice
 
 
 def _request(record, kind, rng, present):
@@ -42,7 +57,19 @@ def _request(record, kind, rng, present):
   if record.hears:
     shape = [1, segments, record.samples]
     request['waveform'] = _sound(record, kind, rng, shape).astype(np.float32)
+  for view, options in record.features.items():
+    shape = [1, segments, options['dimensions']]
+    request[view] = _features(kind, rng, shape).astype(np.float32)
+  if record.least_budget is not None:
+    request[base.BUDGET] = np.full([1], np.inf, np.float32)
   return request
+
+
+def _features(kind, rng, shape):
+  if kind == 'black':
+    return np.zeros(shape)
+  # Many encoders end in a ReLU.
+  return rng.exponential(size=shape) if kind == 'waves' else rng.normal(size=shape)
 
 
 def _jpeg(record, kind, rng):

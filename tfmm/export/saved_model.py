@@ -14,12 +14,14 @@ import tensorflow as tf
 
 import tfmm
 from tfmm import directory_lock
+from tfmm.data import dataset
 from tfmm.export import foreign_ops
 from tfmm.export import preprocessing
 from tfmm.export import record as serving_record
 from tfmm.export import samples
 from tfmm.export import signatures
 from tfmm.export import warmup
+from tfmm.models import base
 
 # Of logits, relative to the largest one (or to 1): mask against gather, eager against
 # graph, differ by float32 rounding.
@@ -55,12 +57,13 @@ def export(model, dataset_spec, output_dir, *, labels, options, recipe=''):
 
   Args:
     model: a `GatedMultimodalModel` with its trained values.
-    dataset_spec: the `DatasetSpec` that it was trained with.
+    dataset_spec: the `DatasetSpec` that it was trained with, or the `FeatureSpec`: then
+      `views` is the only signature.
     output_dir: numbered versions go here; the next free number is taken.
     labels: class names, one per column of the logits.
     options: how the training records were made (`dataset_info.json`'s options):
       `frame_rate` in hertz, `short_side` in pixels, `sample_rate` in hertz,
-      `jpeg_quality`, `flow`.
+      `jpeg_quality`, `flow`. Of features: {view: options of extract_features}.
     recipe: text for the record; the model's class if empty.
 
   Returns:
@@ -68,14 +71,17 @@ def export(model, dataset_spec, output_dir, *, labels, options, recipe=''):
 
   Raises:
     ValueError: a view cannot be computed in the graph, `options` do not name the flow
-      that the model reads, a foreign operation is in the graph, or the reloaded model
-      disagrees with the Python one. Nothing is left in `output_dir` then.
+      or the features that the model reads, a foreign operation is in the graph, or the
+      reloaded model disagrees with the Python one. Nothing is left in `output_dir`
+      then.
   """
   if len(labels) != model.num_classes:
     raise ValueError(
         f'{len(labels)} labels for a model of {model.num_classes} classes; they must '
         'be those of the data set that it was trained on')
-  inputs = preprocessing.ServedInputs.of(model, dataset_spec)
+  inputs = None
+  if not isinstance(dataset_spec, dataset.FeatureSpec):
+    inputs = preprocessing.ServedInputs.of(model, dataset_spec)
   record = make_record(model, dataset_spec, inputs, labels, options, recipe)
   num_segments = record.num_segments
   served = signatures.ServedModel(model, inputs, num_segments=num_segments)
@@ -98,11 +104,27 @@ def export(model, dataset_spec, output_dir, *, labels, options, recipe=''):
 
 
 def make_record(model, spec, inputs, labels, options, recipe=''):
-  """The `ServingRecord` of a model; arguments as `export`."""
+  """The `ServingRecord` of a model; arguments as `export` and `ServedModel`."""
   cost = model.segment_cost()
   counts = {**cost.modality, 'overhead': cost.overhead, 'once': cost.once}
   gflops = {k: getattr(count, model.cost_convention) / 1e9
             for k, count in counts.items()}
+  reads = (_feature_numbers(model, spec, options) if inputs is None
+           else _video_numbers(spec, inputs, options))
+  return serving_record.ServingRecord(
+      labels=tuple(labels),
+      modalities=tuple(model.modalities),
+      num_segments=spec.eval_segments,
+      gflops=gflops,
+      least_budget=_least_budget(model),
+      recipe=recipe or type(model).__name__,
+      tfmm_version=tfmm.__version__,
+      **reads,
+  )
+
+
+def _video_numbers(spec, inputs, options):
+  """Fields of the record on pictures and sound."""
   pictures = [
       serving_record.PictureInput(
           name=source.name, reads=source.view.reads[0], offsets=source.offsets,
@@ -122,39 +144,64 @@ def make_record(model, spec, inputs, labels, options, recipe=''):
         record_sample_rate=int(options['sample_rate']), sample_rate=sound.sample_rate,
         seconds=sound.seconds, samples=sound.num_samples,
         sound_frame_rate=sound.frame_rate)
-  return serving_record.ServingRecord(
-      labels=tuple(labels),
-      modalities=tuple(model.modalities),
-      sources=inputs.sources,
-      pictures=tuple(pictures),
-      num_segments=spec.eval_segments,
-      segment_frames=spec.window,
-      frame_rate=float(options['frame_rate']),
-      short_side=int(options['short_side']),
-      jpeg_quality=int(options.get('jpeg_quality', 90)),
-      gflops=gflops,
-      recipe=recipe or type(model).__name__,
-      tfmm_version=tfmm.__version__,
-      **numbers,
-  )
+  return dict(
+      sources=inputs.sources, pictures=tuple(pictures), segment_frames=spec.window,
+      frame_rate=float(options['frame_rate']), short_side=int(options['short_side']),
+      jpeg_quality=int(options.get('jpeg_quality', 90)), **numbers)
+
+
+def _feature_numbers(model, spec, options):
+  """Fields of the record on features; there are no pictures and no sound."""
+  if tuple(spec.modalities) != tuple(model.modalities):
+    raise ValueError(
+        f'the data has modalities {spec.modalities} and the model {model.modalities}; '
+        'export with the dataset spec of the run')
+  made = {}
+  for view, read in model.input_specs().items():
+    made[view] = dict(options.get(view) or {})
+    if made[view].get('dimensions') != read.shape[-1]:
+      raise ValueError(
+          f'the model reads features {view!r} of {read.shape[-1]} numbers, and the '
+          f'options of its data say {made[view].get("dimensions")}; export with the '
+          'options of the run')
+  return dict(sources=(), segment_frames=0, frame_rate=0., short_side=0, jpeg_quality=0,
+              features=made)
+
+
+def _least_budget(model):
+  least = model.least_budget()
+  if least is None:
+    return None
+  # Requests have float32, which must not round to less.
+  single = np.float32(least)
+  if float(single) < least:
+    single = np.nextafter(single, np.float32(np.inf))
+  return float(single)
 
 
 def _verify_and_warm(work, model, inputs, record):
   """Compares the reloaded model with the Python one; writes the warm-up requests."""
   served = tf.saved_model.load(work).signatures
-  decode = tf.function(inputs.decoded_clips)
+  ask_first = signatures.VIEWS if inputs is None else signatures.SERVING
+  views_of = _views_of(inputs)
+
+  def compare(request):
+    """Largest difference, and the answer of the signature that is warmed up."""
+    tensors = {name: tf.constant(value) for name, value in request.items()}
+    given = {signatures.SERVING: tensors, signatures.VIEWS: views_of(tensors)}
+    views = given[signatures.VIEWS]
+    expected = signatures.recognize(model, views, views['present'])
+    got = {name: served[name](**given[name]) for name in served}
+    return max(_difference(expected, g) for g in got.values()), got[ask_first]
+
   worst = 0.0
   ran = np.zeros(len(record.modalities))
   chosen = []
   for request in samples.requests(record):
-    tensors = {name: tf.constant(value) for name, value in request.items()}
-    outputs = served[signatures.SERVING](**tensors)
-    present = inputs.audible(tensors, tensors['present'])
-    views = decode(tensors, present)
-    expected = signatures.recognize(model, views, present)
-    again = served[signatures.VIEWS](**views, present=present)
-    for got in (outputs, again):
-      worst = max(worst, _difference(expected, got))
+    difference, outputs = compare(request)
+    worst = max(worst, difference)
+    if base.BUDGET in request:
+      worst = max(worst, compare(samples.limited(request, outputs['gflops']))[0])
     opened = outputs['ran'].numpy().sum((0, 1)) > 0
     closes = request['present'].min() == 0
     if not chosen or closes or (opened & (ran == 0)).any():
@@ -164,9 +211,26 @@ def _verify_and_warm(work, model, inputs, record):
     raise ValueError(
         f'the exported model differs from the Python one by {worst:.2g} (relative, '
         f'logits); at most {PARITY} is rounding, so the export is wrong')
-  warmup.write_warmup_requests(
-      work, [warmup.predict_request(r, model_name='tfmm') for r in chosen])
+  warmup.write_warmup_requests(work, [
+      warmup.predict_request(r, model_name='tfmm', signature_name=ask_first)
+      for r in chosen])
   return worst, tuple(m for m, r in zip(record.modalities, ran) if r)
+
+
+def _views_of(inputs):
+  """Function from a request's tensors to those of `views`, all pictures decoded."""
+  if inputs is None:
+    return lambda tensors: tensors
+
+  @tf.function(reduce_retracing=True)
+  def views_of(tensors):
+    present = inputs.audible(tensors, tensors['present'])
+    views = {**inputs.decoded_clips(tensors, present), 'present': present}
+    if base.BUDGET in tensors:
+      views[base.BUDGET] = tensors[base.BUDGET]
+    return views
+
+  return views_of
 
 
 def _difference(expected, outputs):
@@ -200,15 +264,26 @@ def _num_bytes(directory):
 
 
 def describe(report):
-  """Three lines on an `ExportReport`."""
-  cold = [m for m in report.record.modalities if m not in report.warmed]
+  """A few lines on an `ExportReport`."""
+  record = report.record
+  cold = [m for m in record.modalities if m not in report.warmed]
   warm = 'each modality open and closed'
   if cold:
     warm = f'all but an open gate of {", ".join(cold)}, which no sample opened'
-  return '\n'.join([
+  limited = '' if record.least_budget is None else ', also under budgets'
+  lines = [
       f'{report.version_dir}: {report.num_bytes / 1e6:.1f} MB, {report.num_nodes} '
-      f'nodes of {report.num_ops} operation types, all of core TensorFlow',
-      f'reloaded and compared with the run: logits differ by {report.parity:.1g} '
-      f'(limit {PARITY:.0e})',
+      f'nodes of {report.num_ops} operation types, all of core TensorFlow']
+  if record.features:
+    lines.append(
+        f'takes features of {", ".join(record.features)}, by the signature '
+        f'{signatures.VIEWS!r} alone; no files of videos')
+  if limited:
+    least = serving_record.rounded_up(record.least_budget)
+    lines.append(f'takes {base.BUDGET}, {least} or more for each video')
+  return '\n'.join([
+      *lines,
+      f'reloaded and compared with the run{limited}: logits differ by '
+      f'{report.parity:.1g} (limit {PARITY:.0e})',
       f'warm-up requests: {warm}',
   ])

@@ -1,9 +1,9 @@
 """Pictures of a request: JPEGs as a client sends them, to what the reader delivers.
 
-A request has one input per kind of pictures. A row of it is one segment: the JPEGs of
-its sampled frames, or at each of them a run of JPEGs that follow each other. The
-arithmetic is that of the views in `tfmm.data`, one picture or one run at a time, so
-rows may differ in size.
+A request has one input per kind of pictures; of several gated encoders that see one
+kind, each has its own. A row is one segment: the JPEGs of its sampled frames, or at
+each of them a run of JPEGs that follow each other. The arithmetic is that of the views
+in `tfmm.data`, one picture or one run at a time, so rows may differ in size.
 """
 
 import dataclasses
@@ -24,23 +24,43 @@ _PARALLEL = 32
 class Pictures:
   """An input string [B, S, f], or [B, S, f, run], and the views made from it.
 
-  A subclass has `name`, of the input; `kind`, the class of `view`; `run` and `decode`.
+  A subclass has `input`, its name; `kind`, the class of `view`; `run` and `decode`.
 
   Attributes:
     view: the pictures at full size.
     is_read: whether the model reads `view` itself, with a gated encoder.
     frames: which of the view's sampled frames the input has, ascending; f of them.
     previews: views that the model reads and that are shrunk from `view`.
+    further: '', or what is added to the name of another input of the same kind.
   """
 
   view: Any
   is_read: bool
   frames: tuple[int, ...]
   previews: tuple[Any, ...]
+  further: str = ''
+
+  @classmethod
+  def all_of(cls, read):
+    """The inputs from which views are computed: one for each gated view.
+
+    Args:
+      read: [(view that the model reads, its `source`)].
+    """
+    read = [(view, whole) for view, whole in read if isinstance(whole, cls.kind)]
+    groups = [[(view, whole)] for view, whole in read if view is whole] or [[]]
+    for view, whole in read:
+      if view is not whole:
+        showing = [group for group in groups if group and _shows(group[0][1], whole)]
+        (showing or groups)[0].append((view, whole))
+    sources = [cls.of(group) for group in groups if group]
+    return tuple(sources[:1] + [
+        dataclasses.replace(source, further=f'_{source.view.name}')
+        for source in sources[1:]])
 
   @classmethod
   def of(cls, read):
-    """The input from which views are computed; None if they need none.
+    """One input from which all views are computed; None if they need none.
 
     Args:
       read: [(view that the model reads, its `source`)].
@@ -56,14 +76,19 @@ class Pictures:
     if len(gated) > 1 or not all(_shows(view, whole) for _, whole in read):
       raise ValueError(
           f'the model reads {[v.name for v, _ in read]}, of different frames or crops; '
-          f'a served graph computes all of them from one input {cls.name!r}: give them '
-          f'stride, crop and short_side of one {cls.kind.__name__}')
+          f'a served graph computes all of them from one input {cls.input!r}: give '
+          f'them stride, crop and short_side of one {cls.kind.__name__}')
     previews = tuple(v for v, whole in read if v is not whole)
     frames = {frame for preview in previews for frame in preview.frames}
     if gated:
       frames |= set(range(view.num_frames))
     return cls(view=view, is_read=bool(gated), frames=tuple(sorted(frames)),
                previews=previews)
+
+  @property
+  def name(self):
+    """Of the input."""
+    return self.input + self.further
 
   @property
   def row_spec(self):
@@ -125,7 +150,7 @@ class Pictures:
 class Frames(Pictures):
   """Frames in colour: string [B, S, f]."""
 
-  name = 'image'
+  input = 'image'
   kind = dataset.RgbFrames
   run = None
 
@@ -140,7 +165,7 @@ class FlowFields(Pictures):
   JPEGs as `tfmm.media.flow.encode` makes them: u, v, nothing.
   """
 
-  name = 'flow'
+  input = 'flow'
   kind = dataset.FlowFrames
 
   @property
@@ -158,7 +183,7 @@ class Differences(Pictures):
   Each sampled frame and those after it, all of one size.
   """
 
-  name = 'rgb_difference'
+  input = 'rgb_difference'
   kind = dataset.RgbDifferences
 
   @property

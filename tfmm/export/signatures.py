@@ -2,7 +2,10 @@
 
 `serving_default` takes what a client has: JPEGs of frames and of optical flow, and
 sound. `views` takes what the model reads: tensors made by somebody else's
-preprocessing. Both answer alike.
+preprocessing. Both answer alike. A model that reads features has `views` alone.
+
+A model with steps has one more input of both, `budget_gflops` [B]: what each video may
+cost; infinite: no limit.
 
 Every input and output carries the batch axis, because a batching server splits and
 joins along it. Sessions do not check a signature's static shape, so each function
@@ -28,7 +31,8 @@ class ServedModel(tf.Module):
   Args:
     model: a `GatedMultimodalModel`; it runs in gather mode while it is traced here and
       is given back as it was.
-    inputs: the `ServedInputs` that says how requests become the model's views.
+    inputs: the `ServedInputs` that says how requests become the model's views; None:
+      they cannot, and `views` is served alone.
     num_segments: S of every request.
   """
 
@@ -39,8 +43,9 @@ class ServedModel(tf.Module):
     before = model.skip
     model.skip = 'gather'
     try:
-      self._signatures[SERVING] = _serving(model, inputs, answer, num_segments)
-      self._signatures[VIEWS] = _views(model, inputs, answer, num_segments)
+      if inputs is not None:
+        self._signatures[SERVING] = _serving(model, inputs, answer, num_segments)
+      self._signatures[VIEWS] = _views(model, answer, num_segments)
     finally:
       model.skip = before
     # Every variable that a function reads must be tracked, or saving fails.
@@ -57,32 +62,45 @@ class ServedModel(tf.Module):
 
 
 class _Answer:
-  """Recognition -> the output dict; costs are constants of the graph."""
+  """Recognition -> the output dict; costs are constants of the graph.
+
+  Multiply-adds are summed up exactly, so that `gflops` never exceeds a budget that was
+  kept.
+  """
 
   def __init__(self, model):
     cost = model.segment_cost()
-    gflops = lambda count: getattr(count, model.cost_convention) / 1e9
-    self.per_row = [gflops(cost.modality[m]) for m in model.modalities]
-    self.overhead, self.once = gflops(cost.overhead), gflops(cost.once)
+    macs = lambda count: getattr(count, model.cost_convention)
+    self.per_row = [macs(cost.modality[m]) for m in model.modalities]
+    self.overhead, self.once = macs(cost.overhead), macs(cost.once)
 
   def __call__(self, recognition, present):
-    per_row = tf.constant(self.per_row, tf.float32)
-    segments = tf.reduce_sum(tf.reduce_max(present, axis=2), axis=1)  # [B]
-    spent = tf.linalg.matvec(tf.reduce_sum(recognition.ran, 1), per_row)
-    everything = tf.linalg.matvec(tf.reduce_sum(present, 1), per_row)
+    awake = recognition.extras.get('awake', tf.reduce_max(present, axis=2))  # [B, S]
+    segments = tf.reduce_sum(tf.cast(awake, tf.float64), axis=1)  # [B]
+    spent = self._rows(recognition.ran) + segments * self.overhead + self.once
     return {
         'probabilities': tf.nn.softmax(recognition.logits),
         'logits': recognition.logits,
         'gates': recognition.gates,
         'ran': recognition.ran,
-        'gflops': spent + segments * self.overhead + self.once,
-        'gflops_all_modalities': everything,
+        'gflops': _gflops(spent),
+        'gflops_all_modalities': _gflops(self._rows(present)),
     }
+
+  def _rows(self, ran):
+    """[B, S, M] 0/1 -> float64 [B], multiply-adds of encoders."""
+    rows = tf.reduce_sum(tf.cast(ran, tf.float64), axis=1)  # [B, M]
+    return tf.linalg.matvec(rows, tf.constant(self.per_row, tf.float64))
+
+
+def _gflops(macs):
+  return tf.cast(macs / 1e9, tf.float32)
 
 
 def recognize(model, clips, present):
   """The `Recognition` of views [B, S, ...] and `present` [B, S, M], at inference.
 
+  `clips` may hold what the model reads if it is there (`optional_specs`), too.
   A model that samples its gates at test time draws the same ones for every request.
   """
   seed = tf.zeros([2], tf.int64)
@@ -117,24 +135,34 @@ def _binary(present):
   return tf.cast(present > 0, tf.float32)
 
 
-def _views(model, inputs, answer, num_segments):
+def _optional(model):
+  """{name: spec} of further inputs, such as 'budget_gflops' [B]."""
+  return {name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
+          for name, spec in model.optional_specs().items()}
+
+
+def _views(model, answer, num_segments):
   specs = {
       view: tf.TensorSpec([None, num_segments, *spec.shape[2:]], spec.dtype, name=view)
       for view, spec in model.input_specs().items()}
-  specs['present'] = inputs.specs(num_segments)['present']
+  specs['present'] = tf.TensorSpec(
+      [None, num_segments, len(model.modalities)], tf.float32, name='present')
 
   def serve(tensors):
     present = _binary(tensors['present'])
     return answer(recognize(model, tensors, present), present)
 
-  return _concrete(serve, specs)
+  return _concrete(serve, {**specs, **_optional(model)})
 
 
 def _serving(model, inputs, answer, num_segments):
+  optional = _optional(model)
+
   def serve(tensors):
     present = inputs.audible(tensors, _binary(tensors['present']))
     clips = inputs.clips(tensors, present)
+    clips.update((name, tensors[name]) for name in optional)
     return answer(recognize(model, clips, present), present)
 
   with preprocessing.encoded_rows(model, inputs.pictures):
-    return _concrete(serve, inputs.specs(num_segments))
+    return _concrete(serve, {**inputs.specs(num_segments), **optional})

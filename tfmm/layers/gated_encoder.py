@@ -98,7 +98,8 @@ def run_open_rows(function: Callable, gate: tf.Tensor, inputs: Sequence[tf.Tenso
     return [tf.tensor_scatter_nd_update(old, open_rows, new)
             for old, new in zip(kept, results, strict=True)]
 
-  return tf.cond(tf.shape(open_rows)[0] > 0, run, lambda: [tf.identity(k) for k in kept])
+  return tf.cond(
+      tf.shape(open_rows)[0] > 0, run, lambda: [tf.identity(k) for k in kept])
 
 
 class GatedDense(tf.keras.layers.Layer):

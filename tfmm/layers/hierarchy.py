@@ -30,7 +30,8 @@ class Level(tf.keras.layers.Layer):
                units: int, projection: str = 'linear', name: str = 'level'):
     super().__init__(name=name, dtype='float32', autocast=False)
     if projection not in PROJECTIONS:
-      raise ValueError(f'projection is {projection!r}; it must be one of {PROJECTIONS}.')
+      raise ValueError(
+          f'projection is {projection!r}; it must be one of {PROJECTIONS}.')
     self.projection_dim = projection_dim
     self.units = units
     with tf.name_scope(name):

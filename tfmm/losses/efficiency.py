@@ -12,6 +12,8 @@ from tfmm.models import base
 
 PENALTY_TYPES = ('squared', 'mean')
 WRONG_PENALTY_PLACES = ('official', 'paper')
+TARGETS_ARE = ('skipped', 'used')
+MEANS_OVER = ('batch', 'video')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,10 +55,7 @@ class SelectionPenalty:
   def __call__(self, batch, recognition):
     """-> [B]."""
     gates = recognition.gates
-    if gates.shape[-1] != len(self.weights):
-      raise ValueError(
-          f'weights name {len(self.weights)} modalities {tuple(self.weights)}; the '
-          f'model has {gates.shape[-1]}.')
+    _check_named('weights', self.weights, gates)
     weights = tf.constant(
         [self.weights[m] for m in base.in_canonical_order(self.weights)], tf.float32)
     used = tf.reduce_mean(gates, axis=1)  # [B, S, M] -> [B, M]
@@ -68,3 +67,60 @@ class SelectionPenalty:
     if self.wrong_penalty_place == 'paper':
       wrong *= tf.reduce_sum(weights)
     return correct * spent + (1 - correct) * wrong
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UsageTarget:
+  """HMS' usage loss (Eq. 11): weight * sum_m (share_m - targets[m]) ** 2.
+
+  Args:
+    targets: {modality: gamma}, for each modality of the model; None: no target. The
+      paper has .6 to .85 for appearance and .94 to .98 for motion.
+    weight: lambda; 2 in the paper.
+    targets_are: share of a video's segments that are 'skipped', or 'used' as the text
+      says. Read as usage, the paper's targets would cost 8000 GFLOPs a video, where it
+      reports 377 and 577; LiteEval's code, of the same group, counts what is skipped.
+    mean_over: the share is that of the whole 'batch' on a replica, as in LiteEval's
+      code, or of each 'video'. The paper leaves it open.
+  """
+
+  targets: Mapping[str, float | None]
+  weight: float = 2.
+  targets_are: str = 'skipped'
+  mean_over: str = 'batch'
+
+  def __post_init__(self):
+    base.in_canonical_order(self.targets)
+    for modality, target in self.targets.items():
+      if target is not None and not 0 <= target <= 1:
+        raise ValueError(
+            f'the target of {modality!r} is {target}; it is a share, in [0, 1].')
+    for name, value, choices in (('targets_are', self.targets_are, TARGETS_ARE),
+                                 ('mean_over', self.mean_over, MEANS_OVER)):
+      if value not in choices:
+        raise ValueError(f'{name} is {value!r}; it must be one of {choices}.')
+
+  def __call__(self, batch, recognition):
+    """-> [B]; the batch has `present` [B, S, M], whose columns are the modalities'."""
+    gates, present = recognition.gates, tf.cast(batch['present'], tf.float32)
+    _check_named('targets', self.targets, gates)
+    there = tf.reduce_max(present, axis=2)  # [B, S]
+    used = tf.reduce_sum(gates, axis=1)  # [B, M]
+    segments = tf.reduce_sum(there, axis=1, keepdims=True)  # [B, 1]
+    if self.mean_over == 'batch':
+      used = tf.reduce_sum(used, 0, keepdims=True) * tf.ones_like(used)
+      segments = tf.reduce_sum(segments) * tf.ones_like(segments)
+    share = tf.math.divide_no_nan(used, segments)
+    if self.targets_are == 'skipped':
+      share = 1. - share
+    targets = [self.targets[m] for m in base.in_canonical_order(self.targets)]
+    missed = [tf.square(share[:, i] - target) for i, target in enumerate(targets)
+              if target is not None]
+    return self.weight * tf.add_n([tf.zeros_like(share[:, 0]), *missed])
+
+
+def _check_named(name, values, gates):
+  if gates.shape[-1] != len(values):
+    raise ValueError(
+        f'{name} name {len(values)} modalities {tuple(values)}; the model has '
+        f'{gates.shape[-1]}.')

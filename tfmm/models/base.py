@@ -41,7 +41,8 @@ class Recognition(NamedTuple):
     gates: [B, S, M] in [0, 1].
     ran: [B, S, M] 0/1; computation is charged on this.
     extras: further tensors by name, such as 'gate_logits' [B, S, M, 2] and
-      'segment_logits' [B, S, C].
+      'segment_logits' [B, S, C]. 'awake' [B, S] 0/1: segments whose overhead was spent;
+      all that are present, if a model does not say.
   """
 
   logits: tf.Tensor
@@ -184,6 +185,14 @@ class GatedMultimodalModel(tf.keras.Model, abc.ABC):
   def input_specs(self) -> dict[str, tf.TensorSpec]:
     """{view: spec of [B, S, *view_shape]} of everything that the model reads."""
     return {e.view: batched_spec(e.row_spec) for e in self.encoders.values()}
+
+  def joint_parts(self) -> dict[str, dict[str, tf.Module]]:
+    """{name: {attribute: layers}} that a run with `name` hands on beside encoders."""
+    return {}
+
+  def least_budget(self) -> float | None:
+    """The smallest 'budget_gflops' of use, 1e9 multiply-adds; None: it reads none."""
+    return None
 
   def optional_specs(self) -> dict[str, tf.TensorSpec]:
     """{key: spec} of what the model reads if a batch has it."""

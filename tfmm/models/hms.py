@@ -138,23 +138,24 @@ class HMS(base.GatedMultimodalModel):
     segments = present.shape[1] or tf.shape(present)[1]
     modalities = len(self.modalities)
 
-    def move(t, state, gates, scores):
-      state, opened, scored = self._step(
+    def move(t, state, gates, scores, awake):
+      state, opened, scored, moved = self._step(
           state, present[:, t], [lambda gate, buy=buy: buy(t, gate) for buy in buyers],
           gathered=gathered, budget=budget, prices=prices,
           seed=randomness.fold_seed(seed, _GUMBEL_SALT, t) if sampled else None)
-      return t + 1, state, gates.write(t, opened), scores.write(t, scored)
+      return (t + 1, state, gates.write(t, opened), scores.write(t, scored),
+              awake.write(t, moved))
 
     arrays = [tf.TensorArray(tf.float32, segments, element_shape=[None, *shape])
-              for shape in ([modalities], [modalities, 2])]
+              for shape in ([modalities], [modalities, 2], [])]
     state = self._first_state(tf.shape(present)[0], prices, budget)
-    _, state, gates, scores = tf.while_loop(
+    _, state, gates, scores, awake = tf.while_loop(
         lambda t, *_: t < segments, move, (0, state, *arrays),
         maximum_iterations=segments)
     gates = tf.ensure_shape(_batch_major(gates), present.shape)
     return base.Recognition(
         self.answer(state), gates, tf.cast(gates > 0, tf.float32),
-        {'gate_logits': _batch_major(scores), 'ended': state.ended})
+        {'gate_logits': _batch_major(scores), 'awake': _batch_major(awake)})
 
   def initial_state(self, batch_size, budget_gflops: tf.Tensor | None = None) -> State:
     """The state of videos of which nothing was seen, for `step`.
@@ -184,7 +185,7 @@ class HMS(base.GatedMultimodalModel):
     budget = _budget(clips)
     clips = {v: x[:, tf.newaxis] for v, x in clips.items() if v != base.BUDGET}
     buyers = [self._buyer(clips, k, {}, True) for k in range(len(self.specs))]
-    state, gates, _ = self._step(
+    state, gates, *_ = self._step(
         state, present, [lambda gate, buy=buy: buy(0, gate) for buy in buyers],
         gathered=True, budget=budget, prices=self.prices(), seed=seed)
     return state, gates
@@ -207,7 +208,8 @@ class HMS(base.GatedMultimodalModel):
       seed: int64 [2] of this step if gates are drawn, else None.
 
     Returns:
-      The next state, gates [B, M], scores [B, M, 2] of (rest, move).
+      The next state, gates [B, M], scores [B, M, 2] of (rest, move), and whether the
+      lowest level moved [B].
     """
     purse = budget_lib.Purse(state.spent, state.ended, budget)
     lowest, level = self.specs[0], self.levels[0]
@@ -248,7 +250,7 @@ class HMS(base.GatedMultimodalModel):
         for i, olds in enumerate((state.hidden, state.cell)))
     return (State(hidden, cell, purse.spent, purse.ended),
             tf.stack([gates[m] for m in self.modalities], 1),
-            tf.stack([scores[m] for m in self.modalities], 1))
+            tf.stack([scores[m] for m in self.modalities], 1), awake)
 
   def _rest(self, state, below):
     """(hidden, cell) of a level that rests, given those of the one below."""
@@ -317,8 +319,17 @@ class HMS(base.GatedMultimodalModel):
     specs = {view: base.batched_spec(e.row_spec) for view, e in self.previews.items()}
     return {**specs, **super().input_specs()}
 
+  def joint_parts(self):
+    return {'levels': {'levels': self.levels, 'classifier': self.classifier}}
+
   def optional_specs(self):
     return {base.BUDGET: tf.TensorSpec([None])}
+
+  def least_budget(self):
+    """One step in which only the lowest level moves, and the answer."""
+    prices = self.prices()
+    step = prices.step + prices.modality(self.specs[0].reads)
+    return (step + prices.answer) / 1e9
 
   def segment_cost(self):
     """A modality's encoder, with projection and LSTM above the lowest level.
@@ -401,7 +412,7 @@ def _check_levels(specs, modalities, previews):
   if len(specs) < 2:
     raise ValueError(f'a hierarchy needs 2 levels or more; levels has {len(specs)}.')
   read = [spec.reads for spec in specs]
-  wrong = (set(read) ^ {*modalities, *previews}) or [r for r in read if read.count(r) > 1]
+  wrong = set(read) ^ {*modalities, *previews} or len(set(read)) < len(read)
   if wrong or len(previews) > 1 or (previews and read[0] not in previews):
     raise ValueError(
         f'levels read {read}, the model has modalities {modalities} and previews '

@@ -202,11 +202,13 @@ class BestRecord:
 def initialize_from(model: tf.keras.Model, runs: Sequence[str]) -> dict[str, str]:
   """Gives a model the encoders and classifiers that other runs have trained.
 
-  A run with a policy gives that and its fusion, too, to a model that has one: so a
-  trained or converted AdaMML is fine-tuned on other data of the same classes.
+  A run that has what the model's `joint_parts` names gives that, too: so a trained or
+  converted AdaMML is fine-tuned on other data of the same classes, and an HMS trained
+  on features gets the encoders that made them.
 
   Args:
-    model: gets `encoders[m]` and `classifiers[m]` of every modality m.
+    model: gets `encoders[m]` and `classifiers[m]` of every modality m that has
+      variables.
     runs: run directories (their last checkpoint) or checkpoint prefixes. Each
       modality must be in exactly one of them.
 
@@ -214,19 +216,24 @@ def initialize_from(model: tf.keras.Model, runs: Sequence[str]) -> dict[str, str
     {modality: checkpoint it came from}.
 
   Raises:
-    ValueError: a modality is in none or in several, or shapes differ.
+    ValueError: a modality is in none or in several, a joint part is in several, or
+      shapes differ.
   """
   source: dict[str, str] = {}
-  with_policy = set()
+  joint: dict[str, str] = {}  # {part: path}
   for run in runs:
     path = find_checkpoint(run)
     with _reading(path):
       keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
-    if any(k.startswith('model/policy/') for k in keys):
-      with_policy.add(path)
+    found = [part for part in model.joint_parts()
+             if any(k.startswith(f'model/{part}/') for k in keys)]
+    for part in found:
+      if joint.setdefault(part, path) != path:
+        raise ValueError(f'init_from: both {joint[part]} and {path} have {part!r}; '
+                         'name one of them.')
     here = [m for m in model.modalities
             if any(k.startswith(f'model/encoders/{m}/') for k in keys)]
-    if not here:
+    if not here and not found:
       raise ValueError(
           f'init_from: {run} has no encoder of {model.modalities}; name runs that '
           'trained one of them.')
@@ -236,32 +243,34 @@ def initialize_from(model: tf.keras.Model, runs: Sequence[str]) -> dict[str, str
             f'init_from: both {source[modality]} and {path} have an encoder of '
             f'{modality!r}; name one of them.')
       source[modality] = path
-  missing = [m for m in model.modalities if m not in source]
+  missing = [m for m in model.modalities
+             if m not in source and model.encoders[m].variables]
   if missing:
     raise ValueError(
         f'init_from has no encoder of {missing[0]!r}; it has {sorted(source)}. Train '
         f'that modality alone and add its run: --init_from={",".join(runs)},RUN')
-  for path in dict.fromkeys(source.values()):
+  for path in dict.fromkeys([*source.values(), *joint.values()]):
     _restore_parts(model, [m for m in source if source[m] == path], path,
-                   policy=path in with_policy)
+                   joint=[part for part in joint if joint[part] == path])
   return source
 
 
 def _restore_parts(model: tf.keras.Model, modalities: Sequence[str], path: str, *,
-                   policy: bool):
+                   joint: Sequence[str]):
   parts = {'encoders': {m: model.encoders[m] for m in modalities}}
   if hasattr(model, 'classifiers'):
     parts['classifiers'] = {m: model.classifiers[m] for m in modalities}
-  if policy and hasattr(model, 'policy'):
-    parts |= {'policy': model.policy, 'fusion': model.fusion}
+  for part in joint:
+    parts |= model.joint_parts()[part]
   shell = tf.train.Checkpoint(**parts)  # stands for the model of the other run
   try:
     status = tf.train.Checkpoint(model=shell).restore(path)
     status.assert_existing_objects_matched().expect_partial()
   except (AssertionError, ValueError) as error:
     raise ValueError(
-        f'init_from: {path} does not fit {"+".join(modalities)} of this model (same '
-        f'encoder, policy and number of classes?): {_first_line(error)}') from error
+        f'init_from: {path} does not fit {"+".join([*modalities, *joint])} of this '
+        'model (same encoder, policy and number of classes?): '
+        f'{_first_line(error)}') from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,12 +25,14 @@ class Decisions(NamedTuple):
   label: np.ndarray  # [N], or [N, C] multi-hot
   logits: np.ndarray  # [N, C]
   ran: np.ndarray  # [N, S, M]
+  awake: np.ndarray  # [N, S] segments whose overhead was spent
   present: np.ndarray  # [N, S, M]
   segment_times: np.ndarray  # [N, S, 2] seconds
 
 
 def decide(model: base.GatedMultimodalModel, dataset: Iterable[Mapping],
            *, seed: int = 0, step: Callable | None = None,
+           budget_gflops: float | None = None,
            on_batch: Callable[[int], None] = lambda n: None) -> Decisions:
   """Runs the model over a dataset of batches.
 
@@ -39,6 +41,7 @@ def decide(model: base.GatedMultimodalModel, dataset: Iterable[Mapping],
     dataset: batches as `tfmm.data.dataset.make_dataset` gives them.
     seed: of whatever the model draws at test time (`test_gate='sample'`).
     step: an `inference_function` of the model, to trace once for several calls.
+    budget_gflops: 1e9 multiply-adds that each video may cost; inf is a limit as well.
     on_batch: called with the number of videos done so far.
   """
   step = step or inference_function(model)
@@ -46,10 +49,16 @@ def decide(model: base.GatedMultimodalModel, dataset: Iterable[Mapping],
   done = 0
   for index, batch in enumerate(dataset):
     chance = randomness.fold_seed(tf.constant([seed, 0], tf.int64), index)
-    result = step(numbers_only(batch), chance)
+    numbers = numbers_only(batch)
+    if budget_gflops is not None:
+      numbers[base.BUDGET] = tf.fill([len(batch['label'])], float(budget_gflops))
+    result = step(numbers, chance)
+    present = batch['present'].numpy()
+    awake = result.extras.get('awake', present.max(axis=2))
     parts.append((
         batch['media_id'].numpy(), batch['label'].numpy(), result.logits.numpy(),
-        result.ran.numpy(), batch['present'].numpy(), batch['segment_times'].numpy()))
+        result.ran.numpy(), np.asarray(awake), present,
+        batch['segment_times'].numpy()))
     done += len(parts[-1][0])
     on_batch(done)
   if not parts:
@@ -74,9 +83,10 @@ def summarize(decisions: Decisions, model: base.GatedMultimodalModel) -> dict:
   d, names = decisions, model.modalities
   cost = model.segment_cost()
   convention = model.cost_convention
-  spent = compute.video_gflops(d.ran, d.present, cost, names, convention)
+  awake = d.awake[..., np.newaxis]
+  spent = compute.video_gflops(d.ran, awake, cost, names, convention)
   dense = compute.all_modalities_gflops(d.present, cost, names, convention)
-  complete = compute.video_gflops(d.ran, d.present, cost, names, 'total')
+  complete = compute.video_gflops(d.ran, awake, cost, names, 'total')
   scores = tf.nn.softmax(d.logits).numpy()
   return {
       'num_videos': len(d.label),
@@ -142,6 +152,7 @@ def decision_lines(decisions: Decisions, model: base.GatedMultimodalModel
 
 def evaluate(run, *, split: str, batch_size: int, data_dir: str | None = None,
              skip: str = 'gather', seed: int = 0, timed_batches: int = 4,
+             budgets: Sequence[float] = (),
              on_batch: Callable[[int], None] = lambda n: None
              ) -> tuple[dict, Decisions]:
   """Measures a run on a split.
@@ -154,29 +165,65 @@ def evaluate(run, *, split: str, batch_size: int, data_dir: str | None = None,
     skip: how the reported decisions are computed; both ways are timed.
     seed: of what is drawn at test time.
     timed_batches: batches that are timed in both ways; 0 times nothing.
+    budgets: limits of 1e9 multiply-adds for each video; the split is decided once more
+      under each of them, for `budgets` of the metrics.
     on_batch: called with the number of videos done.
 
   Returns:
     The metrics as plain numbers, and what was decided for every video.
   """
   directory = data_dir or run.data_dir
-  info = dataset_lib.load_info(directory)
+  info = run.dataset.load_info(directory)
   if tuple(info.labels) != tuple(run.labels):
     raise ValueError(
         f'{directory} has other labels ({len(info.labels)}) than the run was trained '
         f'with ({len(run.labels)}); pass the data of the same labels.')
-  batches = dataset_lib.make_dataset(
-      run.dataset, directory, split, batch_size=batch_size, training=False,
-      drop_remainder=False)
+  batches = run.dataset.batches(
+      directory, split, batch_size=batch_size, training=False, drop_remainder=False)
+  check_budgets(run.model, budgets)
   run.model.skip = skip
+  step = inference_function(run.model)
   with dataset_lib.reading(info):
-    decisions = decide(run.model, batches, seed=seed, on_batch=on_batch)
+    decisions = decide(run.model, batches, seed=seed, step=step, on_batch=on_batch)
+    limited = {limit: decide(run.model, batches, seed=seed, step=step,
+                             budget_gflops=limit, on_batch=on_batch)
+               for limit in budgets}
   metrics = {
       'split': split, 'step': run.step, 'checkpoint': run.checkpoint,
       **summarize(decisions, run.model)}
+  if budgets:
+    metrics['budgets'] = [
+        {'budget_gflops': limit, **summarize(made, run.model)}
+        for limit, made in limited.items()]
   if timed_batches:
     metrics |= time_skip_modes(run.model, batches, batches=timed_batches)
   return metrics, decisions
+
+
+def check_budgets(model: base.GatedMultimodalModel, budgets: Sequence[float]):
+  """Raises ValueError unless the model can keep within them."""
+  if not budgets:
+    return
+  least = model.least_budget()
+  if least is None:
+    raise ValueError(
+        f'{type(model).__name__} takes no budget; a model with steps does, such as '
+        'hms.HMS.')
+  for limit in budgets:
+    if not np.float32(limit) >= least:
+      raise ValueError(
+          f'a budget of {limit:g} GFLOPs is less than one step and the answer cost; '
+          f'give {1.001 * least:.4g} or more.')
+
+
+def budget_table(metrics: Mapping) -> str:
+  """mAP and top-1 under each budget, as Table 2 of HMS; the last row has no limit."""
+  rows = [(f'<{row["budget_gflops"]:g}', row) for row in metrics['budgets']]
+  lines = [f'{"GFLOPs":>10}{"mAP":>10}{"top-1":>10}{"spent":>12}']
+  lines += [f'{limit:>10}{100 * row["mAP"]:>9.1f}%{100 * row["top1"]:>9.1f}%'
+            f'{row["gflops_per_video"]:>12.4g}'
+            for limit, row in (*rows, ('<inf', metrics))]
+  return '\n'.join(lines)
 
 
 def table(metrics: Mapping) -> str:

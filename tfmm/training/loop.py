@@ -34,7 +34,8 @@ _DRY_RUN_VIDEOS = 2
 
 def train(
     *, model: Callable[..., base.GatedMultimodalModel],
-    dataset: dataset_lib.DatasetSpec, phases: phases_lib.Plan,
+    dataset: dataset_lib.DatasetSpec | dataset_lib.FeatureSpec,
+    phases: phases_lib.Plan,
     optimizers: Mapping[str, optimizers_lib.OptimizerSpec], data_dir: str,
     model_dir: str | None, batch_size: int, seed: int = 0,
     init_from: Sequence[str] = (), starts: Sequence[str] = (),
@@ -54,7 +55,8 @@ def train(
     dataset: what is read of every video.
     phases: the plan; see `tfmm.training.phases`.
     optimizers: {variable group: spec}, for every group that the plan moves.
-    data_dir: output of prepare_videos.
+    data_dir: output of prepare_videos; of a `FeatureSpec`, the directory that holds
+      those of extract_features.
     model_dir: the run's directory; made if missing. A dry run needs none.
     batch_size: videos per step, over all replicas.
     seed: of initial values, data order, augmentation, dropout and gates.
@@ -85,7 +87,7 @@ def train(
                       ('keep_checkpoints', keep_checkpoints)):
     if value < 1:
       raise ValueError(f'{name} is {value}; it must be 1 or more.')
-  info = dataset_lib.load_info(data_dir)
+  info = dataset.load_info(data_dir)
   strategy = strategy_lib.make_strategy(execution)
   with strategy_lib.numerics(execution, seed):
     def make_state(split: str, videos: int) -> State:
@@ -158,9 +160,9 @@ class State:
         optimizers={g: o.optimizer for g, o in self.optimizers.items()})
     self.trainer = trainer_lib.Trainer(
         model=self.model, plan_phases=plan.phases(), optimizers=self.optimizers,
-        make_batches=lambda start, context: dataset_lib.make_dataset(
-            dataset, info.data_dir, split, batch_size=batch_size, training=True,
-            seed=seed, start_step=start, input_context=context),
+        make_batches=lambda start, context: dataset.batches(
+            info.data_dir, split, batch_size=batch_size, training=True, seed=seed,
+            start_step=start, input_context=context),
         strategy=strategy, global_step=self.global_step, seed=seed,
         batch_size=batch_size, jit_compile=execution.jit_compile)
     unused = set(optimizers) - set(self.optimizers)
@@ -309,7 +311,7 @@ def _check_best(plan: phases_lib.Plan, validates: bool, split: str, data_dir: st
 
 
 def _check_modalities(model: base.GatedMultimodalModel,
-                      dataset: dataset_lib.DatasetSpec):
+                      dataset: dataset_lib.DatasetSpec | dataset_lib.FeatureSpec):
   if tuple(model.modalities) != tuple(dataset.modalities):
     raise ValueError(
         f'the model has the modalities {tuple(model.modalities)} and the dataset '
@@ -328,9 +330,8 @@ def _check_modalities(model: base.GatedMultimodalModel,
 
 
 def _validation_batches(dataset, data_dir, split, batch_size) -> tf.data.Dataset:
-  return dataset_lib.make_dataset(
-      dataset, data_dir, split, batch_size=batch_size, training=False,
-      drop_remainder=False)
+  return dataset.batches(
+      data_dir, split, batch_size=batch_size, training=False, drop_remainder=False)
 
 
 def _write_description(model_dir, config, *, info, state, seed, spans, batch_size):

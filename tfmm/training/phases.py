@@ -156,6 +156,51 @@ def single_phase(
       for i in range(epochs)))
 
 
+def gated_phases(
+    *, loss: LossTerm, penalty: LossTerm, epochs: int = 60, rate_factor: float = .92,
+    decay_epochs: Sequence[int] = (), decay_factor: float = .1,
+    moves: Sequence[str] = ('recognition',), frozen: Sequence[str] = (),
+    initial_temperature: float = 1., temperature_factor: float = .982,
+    final_temperature: float = .5) -> Plan:
+  """One phase in which recognition and gates learn together (HMS, section 3.3).
+
+  Args:
+    loss: of recognition.
+    penalty: of usage.
+    epochs: passes over the training split; the paper does not say.
+    rate_factor: multiplies every rate after each epoch (HMS: .92).
+    decay_epochs: before these epochs (from 0), rates are multiplied by `decay_factor`
+      (LiteEval: 40 and 80).
+    decay_factor: see there.
+    moves: variable groups: 'recognition', and 'encoders' to fine-tune them.
+    frozen: groups that run in inference mode, whether or not they move: with 'encoders'
+      their batch statistics stay.
+    initial_temperature: of the Gumbel-softmax in the first epoch.
+    temperature_factor: multiplies it after each epoch. LiteEval's code has
+      max(.5, exp(-1e-4 * step)); .982 is that with the 178 steps of an epoch of FCVID
+      at its batch of 256.
+    final_temperature: it never goes below this.
+  """
+  _check_count('epochs', epochs)
+  for name, value in (('rate_factor', rate_factor), ('decay_factor', decay_factor),
+                      ('temperature_factor', temperature_factor)):
+    if not 0 < value <= 1:
+      raise ValueError(f'{name} is {value}; it must be above 0 and at most 1.')
+  for name, value in (('initial_temperature', initial_temperature),
+                      ('final_temperature', final_temperature)):
+    if not value > 0:
+      raise ValueError(f'{name} is {value}; it must be above 0, since gradients are '
+                       'divided by the temperature.')
+  phase = Phase(name='train', moves=tuple(moves), frozen=tuple(frozen), losses={
+      _term_name(loss): loss, _term_name(penalty): penalty})
+  return Plan(tuple(
+      Epoch(phase=phase, stage='train', number=i, begins=i == 0,
+            rate=rate_factor ** i * step_decay(i, decay_epochs, decay_factor),
+            temperature=max(
+                initial_temperature * temperature_factor ** i, final_temperature))
+      for i in range(epochs)))
+
+
 def adamml_phases(
     *, loss: LossTerm, penalty: LossTerm, warm_up_epochs: int = 5,
     alternating_epochs: int = 20, fine_tune_epochs: int = 10,
