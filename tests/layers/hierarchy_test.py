@@ -72,3 +72,9 @@ def test_the_lowest_level_has_no_gate():
 def test_unknown_projection():
   with pytest.raises(ValueError, match="projection is 'deep'"):
     make_level(projection='deep')
+
+
+def test_multiply_adds_by_hand():
+  level = make_level()
+  assert level.move_macs([3]).total == 6 * 4 + 4 * 5 * (3 + 4 + 5)
+  assert level.gate_macs([3]).total == 2 * (3 + 5 + 5)

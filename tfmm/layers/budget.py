@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 _MOST = 9e18  # multiply-adds; int64 ends a little above
@@ -11,6 +14,28 @@ def in_macs(gflops: tf.Tensor) -> tf.Tensor:
   """[...] 1e9 multiply-adds, also infinite -> int64 multiply-adds, rounded down."""
   macs = tf.cast(gflops, tf.float64) * 1e9
   return tf.cast(tf.clip_by_value(macs, 0., _MOST), tf.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prices:
+  """Whole multiply-adds of what a model with steps buys.
+
+  Attributes:
+    modalities: {modality: of one step}.
+    step: of a step whatever its gates say.
+    answer: of a video's classification.
+  """
+
+  modalities: Mapping[str, int]
+  step: int
+  answer: int
+
+  def modality(self, name: str) -> int:
+    """0 for what is part of every step."""
+    return self.modalities.get(name, 0)
+
+
+FREE = Prices({}, 0, 0)  # where nothing is limited, nothing is counted
 
 
 class Purse:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfmm.layers import convolution, fusion, gated_encoder, lstm
+from tfmm.layers import convolution, fusion, gated_encoder, gflops, lstm
 
 PROJECTIONS = ('linear', 'mlp')
 
@@ -87,6 +87,23 @@ class Level(tf.keras.layers.Layer):
     projected, *moved = gated_encoder.run_open_rows(
         run, gate, [*below, features, *state], kept=[nothing, *rest])
     return projected, tuple(moved)
+
+  def move_macs(self, below_dims: Sequence[int]) -> gflops.MacCount:
+    """Projecting and moving, for one video; `below_dims` of the lower levels."""
+    feature, projected, *below, state = self._specs(
+        self.projection.kernel.shape[0], self.projection_dim, *below_dims, self.units)
+    return gflops.count_macs(self.project, feature) + gflops.count_macs(
+        lambda x, h, c, *lower: self.cell(tf.concat([*lower, x], -1), (h, c)),
+        projected, state, state, *below)
+
+  def gate_macs(self, below_dims: Sequence[int]) -> gflops.MacCount:
+    """Deciding, for one video."""
+    *below, state = self._specs(*below_dims, self.units)
+    return gflops.count_macs(
+        lambda h, c, *lower: self.score(lower, (h, c)), state, state, *below)
+
+  def _specs(self, *dims):
+    return [tf.TensorSpec([1, dim]) for dim in dims]
 
 
 def override(state: tf.Tensor, below: tf.Tensor) -> tf.Tensor:

@@ -133,7 +133,7 @@ class HMS(base.GatedMultimodalModel):
     sampled = self._sampled(training, seed)
     gathered = self.skip == 'gather' and not any(training.values())
     budget = _budget(clips)
-    prices = _FREE if budget is None else self.prices()
+    prices = budget_lib.FREE if budget is None else self.prices()
     buyers = [self._buyer(clips, k, training, gathered) for k in range(len(self.specs))]
     segments = present.shape[1] or tf.shape(present)[1]
     modalities = len(self.modalities)
@@ -204,7 +204,7 @@ class HMS(base.GatedMultimodalModel):
         else the projected features of all rows.
       gathered: whether what rests is not computed.
       budget: int64 [B] multiply-adds, or None.
-      prices: `_Prices`.
+      prices: `budget.Prices`.
       seed: int64 [2] of this step if gates are drawn, else None.
 
     Returns:
@@ -338,36 +338,29 @@ class HMS(base.GatedMultimodalModel):
     once.
     """
     modality, overhead, below = {}, gflops.MacCount(), []
-    for k, (spec, level) in enumerate(zip(self.specs, self.levels)):
-      encoding = self._backbone(spec).row_macs()
-      feature, projected, state = (tf.TensorSpec([1, n]) for n in (
-          self._backbone(spec).feature_dim, spec.projection_dim, spec.units))
-      moving = gflops.count_macs(level.project, feature) + gflops.count_macs(
-          lambda x, h, c, *lower, level=level: level.cell(
-              tf.concat([*lower, x], -1), (h, c)), projected, state, state, *below)
-      if k == 0:
-        overhead += moving
+    for spec, level in zip(self.specs, self.levels):
+      cost = self._backbone(spec).row_macs()
+      if below:
+        cost += level.move_macs(below)
+        overhead += level.gate_macs(below)
       else:
-        encoding += moving
-        overhead += gflops.count_macs(
-            lambda h, c, *lower, level=level: level.score(lower, (h, c)),
-            state, state, *below)
+        overhead += level.move_macs(below)
       if spec.reads in self.previews:
-        overhead += encoding
+        overhead += cost
       else:
-        modality[spec.reads] = encoding
-      below.append(projected)
+        modality[spec.reads] = cost
+      below.append(spec.projection_dim)
     answer = gflops.count_macs(
         self.classifier, tf.TensorSpec([1, self.specs[-1].units]))
     return base.SegmentCost(
         {m: modality[m] for m in self.modalities}, overhead, answer)
 
-  def prices(self) -> _Prices:
+  def prices(self) -> budget_lib.Prices:
     """Whole multiply-adds of what a budget pays for."""
     if self._prices is None:
       with tf.init_scope():
         cost = self.segment_cost()
-      self._prices = _Prices(
+      self._prices = budget_lib.Prices(
           {m: count.total for m, count in cost.modality.items()},
           cost.overhead.total, cost.once.total)
     return self._prices
@@ -378,21 +371,6 @@ class HMS(base.GatedMultimodalModel):
         tf.zeros([batch_size], tf.int64), tf.zeros([batch_size]), budget)
     purse.pay(tf.ones([batch_size]), prices.answer)
     return State(zeros, zeros, purse.spent, purse.ended)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Prices:
-  """Multiply-adds: of a modality in one step, of a step, of the answer."""
-
-  modalities: Mapping[str, int]
-  step: int
-  answer: int
-
-  def modality(self, name: str) -> int:
-    return self.modalities.get(name, 0)
-
-
-_FREE = _Prices({}, 0, 0)  # where nothing is limited, nothing is counted
 
 
 def _budget(clips):
