@@ -17,6 +17,8 @@ from absl import flags
 import pytest
 
 from tfmm import command_line
+from tfmm import evaluate
+from tfmm import export_model
 from tfmm import schema
 from tfmm import train
 
@@ -350,12 +352,17 @@ def test_the_client_of_the_readme_gets_an_answer(
   assert capsys.readouterr().out.startswith("('rgb', 'audio') [[")
 
 
-def _train_here(command):
-  """What training says that stops at once; here, to import TensorFlow only once."""
+# Mains whose mistakes are made here, to import TensorFlow only once.
+MAINS = {'tfmm.train': train, 'tfmm.evaluate': evaluate,
+         'tfmm.export_model': export_model}
+
+
+def _say_here(main, command):
+  """What a main says that stops at once."""
   values = flags.FlagValues()
-  train.define_flags(values)
+  main.define_flags(values)
   with pytest.raises(SystemExit) as stop:
-    train.main(command_line.parse('train', command, values), values)
+    main.main(command_line.parse(main.__name__, command, values), values)
   return str(stop.value)
 
 
@@ -372,8 +379,8 @@ def test_commands_that_are_not_run_have_the_right_flags(tmp_path, monkeypatch):
       assert len(command) == 2 and (ROOT / program).exists(), command
       return
     more, says = ABSENT[program]
-    if program == 'tfmm.train':
-      assert re.search(says, _train_here([*command[2:], *more]))
+    if program in MAINS:
+      assert re.search(says, _say_here(MAINS[program], [*command[2:], *more]))
       return
     process = _run(tmp_path, [*command, *more])
     assert process.returncode and says in process.stderr, process.stderr

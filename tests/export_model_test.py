@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 from absl import flags
-from absl.testing import flagsaver
 
 from tests.export import tiny_export
 from tfmm import export_model
@@ -59,9 +58,10 @@ def test_a_run_on_features(tmp_path, monkeypatch, capsys):
       model_dir='RUN', model=model, dataset=spec, checkpoint='', step=0,
       info={'labels': tiny_export.LABELS, 'data_options': options}))
   monkeypatch.setattr(foreign_ops, 'refuse_foreign_ops', lambda path: None)
-  flags.FLAGS.mark_as_parsed()
-  with flagsaver.flagsaver(model_dir='RUN', output_dir=f'{tmp_path}/SM'):
-    export_model.main(['export_model'])
+  values = flags.FlagValues()
+  export_model.define_flags(values)
+  export_model.main(values(
+      ['export_model', '--model_dir=RUN', f'--output_dir={tmp_path}/SM']), values)
   lines = capsys.readouterr().out.splitlines()
   assert lines[0].startswith(f'{tmp_path}/SM/1: ') and len(lines) == 5
   assert lines[1].startswith("takes features of rgb, audio, by the signature 'views'")

@@ -9,6 +9,7 @@ import gin
 import make_manifest
 import pytest
 import tensorflow as tf
+import tensorflow as tf
 
 from tests.data import features_test
 from tests.encoders import hub_test
@@ -70,12 +71,20 @@ TINY_FRAMES = {'frame/': 1, 'clip/': 4}  # of views of colours; others have 2
 
 @pytest.fixture
 def small_networks(monkeypatch):
-  """Fewer layers: what a recipe may get wrong is in none of the others."""
+  """Fewer layers: what a recipe may get wrong is in none of the others.
+
+  Nor in what TensorFlow does to make a graph fast, which takes longer than a step.
+  """
   monkeypatch.setattr(
       mobilenet, 'STAGES', ((1, 16, 1, 2, False), (6, 24, 1, 2, True)))
   monkeypatch.setattr(efficientnet, 'VARIANTS', {'b0': (.1, .1)})
   monkeypatch.setitem(resnet.DEPTHS, 18, ((1, 1, 1, 1), False))
   monkeypatch.setattr(yamnet, 'LAYERS', ((2, 32), (2, 64)))
+  before = tf.config.optimizer.get_experimental_options()
+  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
+  yield
+  tf.config.optimizer.set_experimental_options(
+      {'disable_meta_optimizer': False, **before})
 
 
 def whole(path):

@@ -14,35 +14,38 @@ from absl import logging
 
 from tfmm import command_line
 
-_MODEL_DIR = flags.DEFINE_string(
-    'model_dir', None, 'Run directory of tfmm.train.', required=True)
-_OUTPUT_DIR = flags.DEFINE_string(
-    'output_dir', None, 'Numbered versions are written here.', required=True)
-_CHECKPOINT = flags.DEFINE_enum(
-    'checkpoint', 'last', ['last', 'best'],
-    'The last checkpoint, or the best validated one of the last stage.')
+
+def define_flags(values: flags.FlagValues):
+  flags.DEFINE_string('model_dir', None, 'Run directory of tfmm.train.', required=True,
+                      flag_values=values)
+  flags.DEFINE_string('output_dir', None, 'Numbered versions are written here.',
+                      required=True, flag_values=values)
+  flags.DEFINE_enum('checkpoint', 'last', ['last', 'best'],
+                    'The last checkpoint, or the best validated one of the last stage.',
+                    flag_values=values)
 
 
-def main(argv):
+def main(argv, values: flags.FlagValues = flags.FLAGS):
   if len(argv) > 1:
     sys.exit(f'export_model: unexpected argument {argv[1]!r}; flags start with --.')
   logging.set_verbosity(logging.WARNING)
   try:
-    _export()
+    _export(values)
   except command_line.mistakes() as error:
     sys.exit(f'export_model: {command_line.one_line(error)}')
 
 
-def _export():
+def _export(values):
   from tfmm import trained_run
   from tfmm.export import saved_model
-  run = trained_run.load(_MODEL_DIR.value, _CHECKPOINT.value)
+  run = trained_run.load(values.model_dir, values.checkpoint)
   # How the records or features were made, so that clients can make them as well.
   report = saved_model.export(
-      run.model, run.dataset, _OUTPUT_DIR.value, labels=run.labels,
+      run.model, run.dataset, values.output_dir, labels=run.labels,
       options=run.info['data_options'])
   print(saved_model.describe(report))
 
 
 if __name__ == '__main__':
+  define_flags(flags.FLAGS)
   command_line.run('export_model', main)

@@ -98,21 +98,21 @@ def test_warmup_requests_run_and_open_and_close_every_gate(exported, served):
   assert (opened > 0).all() and (closed > 0).all()
 
 
-def test_versions_count_up_and_a_failed_export_leaves_nothing(
-    exported, tmp_path, monkeypatch):
+def test_versions_count_up_and_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
   directory = str(tmp_path / 'SM')
   os.makedirs(directory + '/7')  # some other export is just writing it
   monkeypatch.setattr(foreign_ops, 'refuse_foreign_ops', lambda path: None)
+  model = tiny_models.unimodal('rgb')
   export = lambda: saved_model.export(
-      exported.model, exported.spec, directory, labels=tiny_export.LABELS,
+      model, tiny_export.unimodal_spec('rgb'), directory, labels=tiny_export.LABELS,
       options=tiny_export.OPTIONS)
   assert export().version_dir == directory + '/8'
   monkeypatch.setattr(saved_model, 'PARITY', -1.0)
   with pytest.raises(ValueError, match='differs from the Python one'):
     export()
   assert sorted(os.listdir(directory)) == ['7', '8']
-  assert exported.model.skip == 'mask'
-  assert exported.model.encoders['rgb'].row_spec.dtype == tf.uint8
+  assert model.skip == 'mask'
+  assert model.encoders['rgb'].row_spec.dtype == tf.uint8
 
 
 def test_wrong_number_of_labels_is_refused(exported, tmp_path):

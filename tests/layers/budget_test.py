@@ -18,6 +18,14 @@ def test_gflops_become_whole_multiply_adds():
   assert got.dtype == tf.int64
 
 
+@pytest.mark.parametrize('macs', [1, 7, 1917, 16_777_217, 4_536_999, 10**11 + 1])
+def test_the_smallest_budget_that_pays(macs):
+  gflops = budget.in_gflops(macs)
+  less = np.nextafter(np.float32(gflops), np.float32(0))
+  assert gflops == np.float32(gflops)
+  assert budget.in_macs(tf.constant(gflops)) >= macs > budget.in_macs(tf.constant(less))
+
+
 def test_pays_to_the_last_multiply_add():
   mine = purse([10, 9, 100])
   np.testing.assert_array_equal(mine.pay(tf.ones([3]), 10), [1., 0., 1.])

@@ -116,7 +116,7 @@ def make_record(model, spec, inputs, labels, options, recipe=''):
       modalities=tuple(model.modalities),
       num_segments=spec.eval_segments,
       gflops=gflops,
-      least_budget=_least_budget(model),
+      least_budget=model.least_budget(),
       recipe=recipe or type(model).__name__,
       tfmm_version=tfmm.__version__,
       **reads,
@@ -166,17 +166,6 @@ def _feature_numbers(model, spec, options):
           'options of the run')
   return dict(sources=(), segment_frames=0, frame_rate=0., short_side=0, jpeg_quality=0,
               features=made)
-
-
-def _least_budget(model):
-  least = model.least_budget()
-  if least is None:
-    return None
-  # Requests have float32, which must not round to less.
-  single = np.float32(least)
-  if float(single) < least:
-    single = np.nextafter(single, np.float32(np.inf))
-  return float(single)
 
 
 def _verify_and_warm(work, model, inputs, record):

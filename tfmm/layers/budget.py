@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 _MOST = 9e18  # multiply-adds; int64 ends a little above
@@ -14,6 +15,14 @@ def in_macs(gflops: tf.Tensor) -> tf.Tensor:
   """[...] 1e9 multiply-adds, also infinite -> int64 multiply-adds, rounded down."""
   macs = tf.cast(gflops, tf.float64) * 1e9
   return tf.cast(tf.clip_by_value(macs, 0., _MOST), tf.int64)
+
+
+def in_gflops(macs: int) -> float:
+  """The smallest float32 of 1e9 multiply-adds that pays for so many."""
+  gflops = np.float32(macs / 1e9)
+  if float(gflops) * 1e9 < macs:
+    gflops = np.nextafter(gflops, np.float32('inf'))
+  return float(gflops)
 
 
 @dataclasses.dataclass(frozen=True)

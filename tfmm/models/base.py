@@ -161,22 +161,12 @@ class GatedMultimodalModel(tf.keras.Model, abc.ABC):
   def encode(self, clips: Clips, modality: str, gate: tf.Tensor,
              training: bool = False) -> tf.Tensor:
     """Buys the features of every segment: gate [B, S] -> [B, S, D]."""
-    encoder = self.encoders[modality]
-    view = clips[encoder.view]
-    batch, segments = tf.shape(gate)[0], tf.shape(gate)[1]
-    # [B, S, *row] -> [B * S, *row]
-    rows = tf.reshape(view, tf.concat([[-1], tf.shape(view)[2:]], 0))
-    rows = tf.ensure_shape(rows, [None, *view.shape[2:]])
-    features = encoder(rows, tf.reshape(gate, [-1]), training=training)
-    # [B * S, D] -> [B, S, D]
-    return tf.reshape(features, [batch, segments, encoder.feature_dim])
+    return encode_segments(self.encoders[modality], clips, gate, training)
 
   def stream(self, clips: Clips, modality: str, training: bool = False
              ) -> Callable[[int, tf.Tensor], tf.Tensor]:
     """Buys features one segment at a time: at(t, gate [B]) -> [B, D]."""
-    encoder = self.encoders[modality]
-    view = clips[encoder.view]
-    return lambda t, gate: encoder(view[:, t], gate, training=training)
+    return stream_segments(self.encoders[modality], clips, training)
 
   def variable_groups(self) -> dict[str, list[tf.Variable]]:
     """{group: trainable variables}; a training phase moves some of the groups."""
@@ -211,15 +201,39 @@ class GatedMultimodalModel(tf.keras.Model, abc.ABC):
   def _overhead(self) -> gflops.MacCount:
     return gflops.MacCount()
 
+  def gated_encoders(self) -> list[gated_encoder.GatedEncoder]:
+    """All that skip computation."""
+    return list(self.encoders.values())
+
   @property
   def skip(self) -> str:
     """'mask' or 'gather', for all encoders; set it before tracing."""
-    return next(iter(self.encoders.values())).skip
+    return self.gated_encoders()[0].skip
 
   @skip.setter
   def skip(self, mode: str):
-    for encoder in self.encoders.values():
+    for encoder in self.gated_encoders():
       encoder.skip = mode
+
+
+def encode_segments(encoder: gated_encoder.GatedEncoder, clips: Clips, gate: tf.Tensor,
+                    training: bool = False) -> tf.Tensor:
+  """Features of every segment: gate [B, S] -> [B, S, D]."""
+  view = clips[encoder.view]
+  batch, segments = tf.shape(gate)[0], tf.shape(gate)[1]
+  # [B, S, *row] -> [B * S, *row]
+  rows = tf.reshape(view, tf.concat([[-1], tf.shape(view)[2:]], 0))
+  rows = tf.ensure_shape(rows, [None, *view.shape[2:]])
+  features = encoder(rows, tf.reshape(gate, [-1]), training=training)
+  # [B * S, D] -> [B, S, D]
+  return tf.reshape(features, [batch, segments, encoder.feature_dim])
+
+
+def stream_segments(encoder: gated_encoder.GatedEncoder, clips: Clips,
+                    training: bool = False) -> Callable[[int, tf.Tensor], tf.Tensor]:
+  """Features of one segment at a time: at(t, gate [B]) -> [B, D]."""
+  view = clips[encoder.view]
+  return lambda t, gate: encoder(view[:, t], gate, training=training)
 
 
 def batched_spec(row: tf.TensorSpec) -> tf.TensorSpec:

@@ -109,7 +109,9 @@ class HMS(base.GatedMultimodalModel):
       raise ValueError(
           f'initial_temperature is {initial_temperature}; it must be above 0, since '
           'gradients are divided by it.')
-    self.previews = dict(previews or {})
+    self.previews = {
+        view: gated_encoder.GatedEncoder(backbone, view=view)
+        for view, backbone in (previews or {}).items()}
     self.specs = tuple(levels)
     _check_levels(self.specs, self.modalities, tuple(self.previews))
     self.copies = copies
@@ -121,7 +123,7 @@ class HMS(base.GatedMultimodalModel):
     self.levels, below_dim = [], 0
     for spec in self.specs:
       self.levels.append(hierarchy.Level(
-          feature_dim=self._backbone(spec).feature_dim, below_dim=below_dim,
+          feature_dim=self._encoder(spec).feature_dim, below_dim=below_dim,
           projection_dim=spec.projection_dim, units=spec.units, projection=projection,
           name=f'{spec.reads}_level'))
       below_dim += spec.projection_dim
@@ -134,7 +136,7 @@ class HMS(base.GatedMultimodalModel):
     gathered = self.skip == 'gather' and not any(training.values())
     budget = _budget(clips)
     prices = budget_lib.FREE if budget is None else self.prices()
-    buyers = [self._buyer(clips, k, training, gathered) for k in range(len(self.specs))]
+    buyers = self._buyers(clips, present, training, gathered)
     segments = present.shape[1] or tf.shape(present)[1]
     modalities = len(self.modalities)
 
@@ -183,8 +185,8 @@ class HMS(base.GatedMultimodalModel):
     """
     self._sampled({}, seed)
     budget = _budget(clips)
-    clips = {v: x[:, tf.newaxis] for v, x in clips.items() if v != base.BUDGET}
-    buyers = [self._buyer(clips, k, {}, True) for k in range(len(self.specs))]
+    rows = {view: x[:, tf.newaxis] for view, x in clips.items() if view != base.BUDGET}
+    buyers = [base.stream_segments(self._encoder(spec), rows) for spec in self.specs]
     state, gates, *_ = self._step(
         state, present, [lambda gate, buy=buy: buy(0, gate) for buy in buyers],
         gathered=True, budget=budget, prices=self.prices(), seed=seed)
@@ -273,38 +275,47 @@ class HMS(base.GatedMultimodalModel):
     return sampled
 
   def _there(self, present, spec):
-    """[B]: whether there is something to read; a preview comes with any modality."""
+    """[..., M] -> [...]: whether there is something to read.
+
+    A preview comes with any modality.
+    """
     if spec.reads in self.previews:
       return tf.reduce_max(present, -1)
-    return present[:, self.modalities.index(spec.reads)]
+    return present[..., self.modalities.index(spec.reads)]
 
-  def _backbone(self, spec):
-    if spec.reads in self.previews:
-      return self.previews[spec.reads]
-    return self.encoders[spec.reads].backbone
+  def _encoder(self, spec) -> gated_encoder.GatedEncoder:
+    return self.previews.get(spec.reads) or self.encoders[spec.reads]
 
-  def _buyer(self, clips, k, training, gathered) -> Callable:
-    """(t, gate [B]) -> what `_step` buys at level k in segment t."""
-    spec, level = self.specs[k], self.levels[k]
-    if spec.reads in self.previews:
-      view, preview = clips[spec.reads], self.previews[spec.reads]
-      if gathered:
-        return lambda t, gate: tf.cast(preview(view[:, t]), tf.float32)
-      rows = tf.reshape(view, [-1, *view.shape[2:]])
-      features = preview(rows, training=training.get('encoders', False))
-      features = tf.cast(features, tf.float32)
-    elif gathered:
-      return self.stream(clips, spec.reads)
-    else:
-      view = clips[self.encoders[spec.reads].view]
-      everything = tf.ones(tf.shape(view)[:2])
-      features = self.encode(
-          clips, spec.reads, everything, training=training.get('encoders', False))
+  def gated_encoders(self):
+    return [*super().gated_encoders(), *self.previews.values()]
+
+  def _buyers(self, clips, present, training, gathered) -> list[Callable]:
+    """For each level (t, gate [B]) -> what `_step` buys of it in segment t."""
+    buyers = []
+    for k, (spec, level) in enumerate(zip(self.specs, self.levels)):
+      encoder = self._encoder(spec)
+      if not gathered:
+        buyers.append(self._buyer_of_all(clips, spec, level, training))
+      elif k == 0 and base.BUDGET not in clips:
+        # It runs in every step, and larger batches take less time.
+        features = base.encode_segments(encoder, clips, self._there(present, spec))
+        buyers.append(lambda t, gate, features=features: features[:, t])
+      else:
+        buyers.append(base.stream_segments(encoder, clips))
+    return buyers
+
+  def _buyer_of_all(self, clips, spec, level, training):
+    """(t, gate) -> projected features of all rows, whatever the gate."""
+    encoder = self._encoder(spec)
+    everything = tf.ones(tf.shape(clips[encoder.view])[:2])
+    features = base.encode_segments(
+        encoder, clips, everything, training=training.get('encoders', False))
     # All segments at once: batch statistics are those of the whole batch.
-    features = tf.reshape(features, [-1, self._backbone(spec).feature_dim])
-    projected = level.project(features, training=training['recognition'])
+    projected = level.project(
+        tf.reshape(features, [-1, encoder.feature_dim]),
+        training=training['recognition'])
     projected = tf.reshape(
-        projected, [*tf.unstack(tf.shape(view)[:2]), spec.projection_dim])
+        projected, [*tf.unstack(tf.shape(everything)), spec.projection_dim])
     return lambda t, gate: projected[:, t]
 
   def variable_groups(self):
@@ -329,7 +340,7 @@ class HMS(base.GatedMultimodalModel):
     """One step in which only the lowest level moves, and the answer."""
     prices = self.prices()
     step = prices.step + prices.modality(self.specs[0].reads)
-    return (step + prices.answer) / 1e9
+    return budget_lib.in_gflops(step + prices.answer)
 
   def segment_cost(self):
     """A modality's encoder, with projection and LSTM above the lowest level.
@@ -339,7 +350,7 @@ class HMS(base.GatedMultimodalModel):
     """
     modality, overhead, below = {}, gflops.MacCount(), []
     for spec, level in zip(self.specs, self.levels):
-      cost = self._backbone(spec).row_macs()
+      cost = self._encoder(spec).backbone.row_macs()
       if below:
         cost += level.move_macs(below)
         overhead += level.gate_macs(below)
