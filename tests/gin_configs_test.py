@@ -9,7 +9,6 @@ import gin
 import make_manifest
 import pytest
 import tensorflow as tf
-import tensorflow as tf
 
 from tests.data import features_test
 from tests.encoders import hub_test

@@ -33,8 +33,8 @@ def define_flags(values: flags.FlagValues):
          'Batches that are timed both ways; 0 times nothing.', lower_bound=0)
   define(flags.DEFINE_integer, 'seed', 0, 'Of gates that are sampled at test time.')
   define(flags.DEFINE_list, 'budget_gflops', [],
-         'Also under these limits of GFLOPs for each video, such as 80,120,160: mAP and '
-         'top-1 of a model with steps as far as each limit lets it come.')
+         'Also under these limits of GFLOPs for each video, such as 80,120,160: mAP '
+         'and top-1 of a model with steps as far as each limit lets it come.')
   define(flags.DEFINE_string, 'plot', None,
          'A file, such as curve.png or curve.svg, for mAP over GFLOPs.')
   define(flags.DEFINE_multi_string, 'gin_file', [],
