@@ -10,7 +10,9 @@ from tfmm.training import checkpoints
 
 @pytest.mark.parametrize('modality', ['rgb', 'audio'])
 def test_unimodal_conforms(modality, tmp_path):
-  conformance.check_model(lambda: tiny_models.unimodal(modality), tmp_path)
+  conformance.check_model(
+      lambda: fusion.LateFusion(encoders=quick_models.encoders((modality,)),
+                                num_classes=quick_models.CLASSES), tmp_path)
 
 
 def test_late_fusion_conforms(tmp_path):
