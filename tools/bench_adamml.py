@@ -11,7 +11,8 @@ RGB and audio, ResNet-50 and MobileNetV2, random weights and content:
   over PyTorch, which computes everything and then masks, as the authors' code does.
 
 Each side is a process of its own that takes one step when asked; they take turns and
-medians are compared. It needs PyTorch (pip install -c constraints.txt -e .[reference])
+medians are compared. Tests are run by new processes, as a server would: what training
+leaves of the heap costs page faults. It needs PyTorch (pip install -c constraints.txt -e .[reference])
 unless --ours is given. The exit code is 1 if a goal is missed.
 """
 
@@ -188,28 +189,37 @@ def _torch_steps(options):
   return {**{group: step(group) for group in STEPS}, 'dense': dense}
 
 
-def measure(options) -> bool:
-  """Prints all figures; whether every goal is met."""
-  sides = {'tfmm': Side('tfmm', options)}
-  if not options.ours:
-    sides['torch'] = Side('torch', options)
-  kinds = [(side, step) for step in (*STEPS, 'dense') for side in sides]
-  kinds.append(('tfmm', 'skipping'))
+def take_turns(names, steps, options):
+  """New processes take these steps in turns.
+
+  Returns:
+    {(side, step): median CPU seconds}, {(side, step): peak memory after the first}.
+  """
+  sides = {name: Side(name, options) for name in names}
+  kinds = [(side, what) for what in steps for side in sides
+           if what != 'skipping' or side == 'tfmm']
   try:
-    peaks = {}
-    for side, what in kinds:  # the first step traces, and prepares kernels
-      got = sides[side].ask(what)
-      if what in STEPS:
-        peaks[side] = got['gib']
+    # The first step traces, and prepares kernels.
+    peaks = {(side, what): sides[side].ask(what)['gib'] for side, what in kinds}
     seconds = {kind: [] for kind in kinds}
     for repeat in range(options.repeats):
       for side, what in kinds:
         seconds[side, what].append(sides[side].ask(what)['seconds'])
-      print(f'round {repeat + 1} of {options.repeats}', file=sys.stderr, flush=True)
+      print(f'{", ".join(steps)}: round {repeat + 1} of {options.repeats}',
+            file=sys.stderr, flush=True)
   finally:
     for side in sides.values():
       side.close()
-  median = {kind: statistics.median(values) for kind, values in seconds.items()}
+  return {kind: statistics.median(values) for kind, values in seconds.items()}, peaks
+
+
+def measure(options) -> bool:
+  """Prints all figures; whether every goal is met."""
+  sides = ('tfmm',) if options.ours else ('tfmm', 'torch')
+  median, first = take_turns(sides, STEPS, options)
+  peaks = {side: first[side, STEPS[-1]] for side in sides}
+  tests, _ = take_turns(sides, ('dense', 'skipping'), options)
+  median |= tests
   for side in sides:
     for what in STEPS:
       print(f'{side:6}training step of the {what} network, batch {options.batch_size}: '
